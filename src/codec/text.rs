@@ -1,0 +1,165 @@
+//! Strings as MQTT carries them.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::ops::Deref;
+
+use bytes::Bytes;
+use thiserror::Error;
+
+/// The longest string or binary field, in bytes: its length is sent as two bytes (5.0 section 1.5.4).
+pub const MAX_FIELD_LEN: usize = 65_535;
+
+/// A UTF-8 string that MQTT can carry: well-formed, without U+0000, at most 65,535 bytes
+/// (3.1.1 section 1.5.3, 5.0 section 1.5.4).
+///
+/// A slice of a shared buffer: cloning does not copy the characters.
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Text(Bytes);
+
+/// Why a string cannot be carried by MQTT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum TextError {
+    /// Ill-formed UTF-8 (overlong forms, surrogates and cut-off sequences are among it).
+    #[error("the string is not well-formed UTF-8")]
+    NotUtf8,
+    /// The string holds U+0000.
+    #[error("the string contains U+0000")]
+    Null,
+    /// The string has more than 65,535 bytes.
+    #[error("the string is longer than 65,535 bytes")]
+    TooLong,
+}
+
+impl Text {
+    /// The empty string.
+    pub const EMPTY: Text = Text(Bytes::new());
+
+    /// A string that is known while compiling; fails to compile, or panics, if MQTT cannot carry it.
+    pub const fn literal(string: &'static str) -> Text {
+        assert!(string.len() <= MAX_FIELD_LEN, "longer than 65,535 bytes");
+        let bytes = string.as_bytes();
+        let mut at = 0;
+        while at < bytes.len() {
+            assert!(bytes[at] != 0, "contains U+0000");
+            at += 1;
+        }
+        Text(Bytes::from_static(bytes))
+    }
+
+    /// The string's bytes.
+    pub fn as_bytes(&self) -> &Bytes {
+        &self.0
+    }
+
+    /// The string.
+    #[allow(unsafe_code)]
+    pub fn as_str(&self) -> &str {
+        // SAFETY: every constructor has checked that the bytes are well-formed UTF-8, and they never change.
+        unsafe { std::str::from_utf8_unchecked(&self.0) }
+    }
+
+    /// Part of this string, without copying it.
+    ///
+    /// # Panics
+    /// If the range is not within the string or does not lie on character boundaries.
+    pub fn slice(&self, range: std::ops::Range<usize>) -> Text {
+        assert!(self.as_str().is_char_boundary(range.start) && self.as_str().is_char_boundary(range.end));
+        Text(self.0.slice(range))
+    }
+
+    /// A copy in a buffer of its own, for keeping: it does not hold on to the buffer it was received in.
+    pub fn detached(&self) -> Text {
+        Text(Bytes::copy_from_slice(&self.0))
+    }
+}
+
+/// Whether `bytes` may stand in a packet as a string.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn check(bytes: &[u8]) -> Result<(), TextError> {
+    if bytes.len() > MAX_FIELD_LEN {
+        return Err(TextError::TooLong);
+    }
+    if !is_plain(bytes) {
+        if std::str::from_utf8(bytes).is_err() {
+            return Err(TextError::NotUtf8);
+        }
+        if bytes.contains(&0) {
+            return Err(TextError::Null);
+        }
+    }
+    Ok(())
+}
+
+/// Whether all bytes are ASCII other than NUL: by far the most frequent case, and a quick one to see.
+fn is_plain(bytes: &[u8]) -> bool {
+    bytes.iter().fold(true, |plain, &byte| plain & (byte.wrapping_sub(1) < 0x7f))
+}
+
+impl TryFrom<Bytes> for Text {
+    type Error = TextError;
+
+    fn try_from(bytes: Bytes) -> Result<Text, TextError> {
+        check(&bytes)?;
+        Ok(Text(bytes))
+    }
+}
+
+impl TryFrom<String> for Text {
+    type Error = TextError;
+
+    fn try_from(string: String) -> Result<Text, TextError> {
+        Text::try_from(Bytes::from(string))
+    }
+}
+
+impl TryFrom<&str> for Text {
+    type Error = TextError;
+
+    fn try_from(string: &str) -> Result<Text, TextError> {
+        check(string.as_bytes())?;
+        Ok(Text(Bytes::copy_from_slice(string.as_bytes())))
+    }
+}
+
+impl Deref for Text {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+// `Bytes` orders and hashes as its bytes do, and `str` orders by bytes too, but hashes with a terminator;
+// so look-ups by borrowed key go by bytes.
+impl Borrow<[u8]> for Text {
+    fn borrow(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl PartialEq<str> for Text {
+    fn eq(&self, other: &str) -> bool {
+        self.as_str() == other
+    }
+}
+
+impl PartialEq<&str> for Text {
+    fn eq(&self, other: &&str) -> bool {
+        self.as_str() == *other
+    }
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self.as_str(), f)
+    }
+}
