@@ -30,8 +30,8 @@ pub enum Key {
 pub enum Value {
     /// When the session ends if it is not resumed, and the will that waits.
     Session(SessionRecord),
-    /// The subscription's options and identifier.
-    Subscription(SubscriptionOptions, Option<u32>),
+    /// A subscription.
+    Subscription(SubscriptionRecord),
     /// A message owed.
     Owed(OwedRecord),
     /// There is no more to say than that it is so.
@@ -51,6 +51,17 @@ pub struct SessionRecord {
     pub will: Option<(Will, u32)>,
     /// Who the session belongs to.
     pub username: Option<Text>,
+}
+
+/// What is kept of a subscription.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubscriptionRecord {
+    /// Its options.
+    pub options: SubscriptionOptions,
+    /// Its identifier (5.0).
+    pub identifier: Option<u32>,
+    /// Whether a `$share/…` filter means a shared subscription, as in 5.0 only.
+    pub shared: bool,
 }
 
 /// What is kept of a message owed to a session.

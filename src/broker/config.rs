@@ -1,0 +1,101 @@
+//! What a broker allows, demands and limits.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::codec::Qos;
+
+/// How a broker is set up. The default serves anyone, with limits that a test or a developer does not meet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Keys the hash tables and makes client identifiers and nonces.
+    pub seed: u64,
+    /// User names and their passwords.
+    pub users: BTreeMap<String, String>,
+    /// Whether a client may connect without a user name.
+    pub anonymous: bool,
+    /// Whether promises wait for a disk: see [`Output::Store`](super::Output::Store).
+    pub durable: bool,
+    /// Whether sessions are reported as they come and go: see [`Output::Session`](super::Output::Session).
+    pub trace: bool,
+    /// How long a connection may be without a CONNECT.
+    pub connect_timeout: Duration,
+    /// The keep alive, in seconds, that 5.0 clients are told to use instead of their own.
+    pub server_keep_alive: Option<u16>,
+    /// The longest session expiry interval granted, in seconds; `u32::MAX` allows "for ever".
+    pub session_expiry_maximum: u32,
+    /// How many QoS 1 and 2 messages a client may have unfinished towards us (5.0 section 3.2.2.3.3).
+    pub receive_maximum: u16,
+    /// How many we have unfinished towards a client of 3.1.1, which cannot say how many it takes.
+    pub window_3_1_1: u16,
+    /// The highest QoS served.
+    pub maximum_qos: Qos,
+    /// Whether retained messages are kept.
+    pub retain_available: bool,
+    /// The largest packet accepted, in bytes, with its fixed header.
+    pub maximum_packet_size: u32,
+    /// How many topic aliases a client may use.
+    pub topic_alias_maximum: u16,
+    /// How many topic aliases we use towards a client that allows more.
+    pub topic_alias_maximum_out: u16,
+    /// Whether filters may have wildcards.
+    pub wildcard_available: bool,
+    /// Whether subscription identifiers may be used.
+    pub subscription_identifier_available: bool,
+    /// Whether `$share/…` filters may be used.
+    pub shared_available: bool,
+    /// How many connections may be open at once.
+    pub connections_maximum: usize,
+    /// How many subscriptions a session may have.
+    pub subscriptions_maximum: usize,
+    /// How many messages may be queued for a session.
+    pub queue_maximum: usize,
+    /// How many retained messages are kept.
+    pub retained_maximum: usize,
+    /// What is told to a client that asks for response information (5.0 section 3.2.2.3.15).
+    pub response_information: Option<String>,
+    /// Whether SCRAM-SHA-256 is offered for enhanced authentication.
+    pub scram: bool,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            seed: 0,
+            users: BTreeMap::new(),
+            anonymous: true,
+            durable: false,
+            trace: false,
+            connect_timeout: Duration::from_secs(10),
+            server_keep_alive: None,
+            session_expiry_maximum: u32::MAX,
+            receive_maximum: 1000,
+            window_3_1_1: 1000,
+            maximum_qos: Qos::ExactlyOnce,
+            retain_available: true,
+            maximum_packet_size: 8 * 1024 * 1024,
+            topic_alias_maximum: 64,
+            topic_alias_maximum_out: 16,
+            wildcard_available: true,
+            subscription_identifier_available: true,
+            shared_available: true,
+            connections_maximum: 100_000,
+            subscriptions_maximum: 10_000,
+            queue_maximum: 10_000,
+            retained_maximum: 1_000_000,
+            response_information: None,
+            scram: true,
+        }
+    }
+}
+
+impl Config {
+    /// The broker of the tutorial: Apache Apollo as it is set up when new, with its user `admin`.
+    pub fn apollo() -> Config {
+        Config {
+            users: BTreeMap::from([("admin".to_owned(), "password".to_owned())]),
+            anonymous: false,
+            ..Config::default()
+        }
+    }
+}

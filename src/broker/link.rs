@@ -1,0 +1,257 @@
+//! One connection: its bytes, its version, its keep alive, its end.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::access::Exchange;
+use super::{Broker, Input, Output, Peer, Timer};
+use crate::codec::{Connect, Disconnect, Packet, Properties, Property, Reader, Reason, Text, Value, Version, decode};
+use crate::link::{Cause, LinkId};
+use crate::time::Time;
+use crate::topic::TopicName;
+
+use super::session::SessionKey;
+
+/// A connection's state.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) peer: Peer,
+    pub(super) reader: Reader,
+    pub(super) phase: Phase,
+    pub(super) version: Version,
+    /// When the last whole packet came.
+    heard: Time,
+    /// One and a half times the keep alive; `None` where it is off.
+    pub(super) patience: Option<Duration>,
+    /// The largest packet the client takes, in bytes.
+    pub(super) takes_bytes: usize,
+    /// Topic aliases the client has set.
+    pub(super) aliases_in: BTreeMap<u16, TopicName>,
+    /// Topic aliases we have set, at most `aliases_out_maximum`.
+    pub(super) aliases_out: BTreeMap<Text, u16>,
+    pub(super) aliases_out_maximum: u16,
+    /// Whether reason strings are wanted on failures (5.0 section 3.1.2.11.7).
+    pub(super) wants_problems: bool,
+    /// The session expiry interval in CONNECT was 0: a DISCONNECT may not set another.
+    pub(super) expiry_was_zero: bool,
+    /// The method of enhanced authentication, if the client used one.
+    pub(super) method: Option<Text>,
+    /// An exchange of AUTH packets that goes on.
+    pub(super) exchange: Option<Box<Exchange>>,
+    pub(super) congested: bool,
+}
+
+/// How far a connection has come.
+#[derive(Debug)]
+pub(super) enum Phase {
+    /// Nothing but CONNECT may come.
+    AwaitingConnect,
+    /// Nothing but AUTH may come; the CONNECT that waits for it.
+    Authenticating(Box<Connect>),
+    /// CONNACK has been sent.
+    Connected(SessionKey),
+}
+
+impl Link {
+    fn new(peer: Peer, maximum_packet_size: u32, now: Time) -> Link {
+        Link {
+            peer,
+            reader: Reader::new(maximum_packet_size),
+            phase: Phase::AwaitingConnect,
+            version: Version::V3_1_1,
+            heard: now,
+            patience: None,
+            takes_bytes: usize::MAX,
+            aliases_in: BTreeMap::new(),
+            aliases_out: BTreeMap::new(),
+            aliases_out_maximum: 0,
+            wants_problems: true,
+            expiry_was_zero: false,
+            method: None,
+            exchange: None,
+            congested: false,
+        }
+    }
+
+    pub(super) fn session(&self) -> Option<SessionKey> {
+        match self.phase {
+            Phase::Connected(session) => Some(session),
+            Phase::AwaitingConnect | Phase::Authenticating(_) => None,
+        }
+    }
+
+    pub(super) fn version(&self) -> Option<Version> {
+        (!matches!(self.phase, Phase::AwaitingConnect)).then_some(self.version)
+    }
+
+    pub(super) fn wire_version(&self) -> Version {
+        self.version
+    }
+
+    pub(super) fn maximum_packet_size(&self) -> usize {
+        self.takes_bytes
+    }
+}
+
+impl Broker {
+    pub(super) fn opened(&mut self, id: LinkId, peer: Peer) {
+        if self.links.len() >= self.config.connections_maximum {
+            self.output(Output::Close(id, Cause::Refused(Reason::ServerBusy)));
+            return;
+        }
+        self.links.insert(id, Link::new(peer, self.config.maximum_packet_size, self.now));
+        self.timers.set(Timer::Connect(id), self.now + self.config.connect_timeout);
+    }
+
+    pub(super) fn received(&mut self, id: LinkId, bytes: Bytes) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        link.reader.feed(bytes);
+        // Each packet may end the connection, and with it the loop.
+        while let Some(link) = self.links.get_mut(&id) {
+            let frame = match link.reader.next_frame() {
+                Ok(Some(frame)) => frame,
+                Ok(None) => return,
+                Err(malformed) => return self.close(id, Cause::Malformed(malformed)),
+            };
+            link.heard = self.now;
+            match decode(link.version, &frame) {
+                Ok(packet) => self.packet(id, packet),
+                Err(malformed) => {
+                    if malformed.reason == Reason::UnsupportedProtocolVersion {
+                        // 3.1.1 demands this answer (3.1.2-2); 5.0 allows one, but of what version the client would
+                        // understand nobody knows.
+                        self.refuse(id, Reason::UnsupportedProtocolVersion);
+                    }
+                    return self.close(id, Cause::Malformed(malformed));
+                }
+            }
+        }
+    }
+
+    fn packet(&mut self, id: LinkId, packet: Packet) {
+        let Some(link) = self.links.get(&id) else { return };
+        match (&link.phase, packet) {
+            (Phase::AwaitingConnect, Packet::Connect(connect)) => self.connect(id, connect),
+            (Phase::AwaitingConnect, _) => self.offend(id, "the first packet is not CONNECT"),
+            (Phase::Authenticating(_), Packet::Auth(auth)) => self.authenticate(id, auth),
+            (Phase::Authenticating(_), Packet::Disconnect(_)) => self.close(id, Cause::Asked),
+            (Phase::Authenticating(_), _) => self.offend(id, "a packet came before authentication was done"),
+            (Phase::Connected(session), packet) => self.connected_packet(id, *session, packet),
+        }
+    }
+
+    fn connected_packet(&mut self, id: LinkId, session: SessionKey, packet: Packet) {
+        match packet {
+            Packet::Publish(publish) => self.publish(id, session, publish),
+            Packet::Ack(ack) => self.settle(id, session, ack),
+            Packet::Subscribe(subscribe) => self.subscribe(id, session, subscribe),
+            Packet::Unsubscribe(unsubscribe) => self.unsubscribe(id, session, unsubscribe),
+            Packet::PingReq => drop(self.send(id, &Packet::PingResp)),
+            Packet::Disconnect(disconnect) => self.disconnected(id, session, disconnect),
+            Packet::Auth(auth) => self.authenticate(id, auth),
+            Packet::Connect(_) => self.offend(id, "a second CONNECT"),
+            Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp => {
+                self.offend(id, "a packet that only a server sends");
+            }
+        }
+    }
+
+    /// DISCONNECT (section 3.14).
+    fn disconnected(&mut self, id: LinkId, session: SessionKey, disconnect: Disconnect) {
+        let expiry_was_zero = self.links.get(&id).is_some_and(|link| link.expiry_was_zero);
+        if let Some(seconds) = disconnect.properties.session_expiry_interval() {
+            if expiry_was_zero && seconds > 0 {
+                return self.offend(id, "a session expiry interval in DISCONNECT after none in CONNECT");
+            }
+            self.sessions[session].expiry_seconds = seconds.min(self.config.session_expiry_maximum);
+        }
+        if disconnect.reason == Reason::Success {
+            self.sessions[session].will = None;
+        }
+        self.close(id, Cause::Asked);
+    }
+
+    /// Ends a connection for a breach of the protocol (5.0 section 4.13, 3.1.1 section 4.8).
+    pub(super) fn offend(&mut self, id: LinkId, what: &'static str) {
+        self.close(id, Cause::Protocol(Reason::ProtocolError, what));
+    }
+
+    /// Ends a connection from our side; a client of 5.0 is told why.
+    pub(super) fn close(&mut self, id: LinkId, cause: Cause) {
+        let Some(link) = self.links.get(&id) else { return };
+        let version = link.version;
+        if let (Version::V5, Some(_), Some(reason)) = (version, link.session(), cause.reason())
+            && reason.allowed_in(crate::codec::PacketType::Disconnect)
+        {
+            let words = link.wants_problems.then(|| cause.to_string());
+            self.tell(id, reason, words);
+        }
+        self.output(Output::Close(id, cause.clone()));
+        self.closed(id, cause);
+    }
+
+    /// Sends a DISCONNECT with a reason string, or without where that would be more than the client takes.
+    fn tell(&mut self, id: LinkId, reason: Reason, words: Option<String>) {
+        let mut disconnect = Disconnect::new(reason);
+        if let Some(words) = words.and_then(|words| Text::try_from(words).ok()) {
+            disconnect.properties = Properties::new().with(Property::ReasonString, Value::Text(words));
+            if self.send(id, &Packet::Disconnect(disconnect)) {
+                return;
+            }
+        }
+        self.send(id, &Packet::Disconnect(Disconnect::new(reason)));
+    }
+
+    /// A connection is gone; its session lives on or ends.
+    pub(super) fn closed(&mut self, id: LinkId, _cause: Cause) {
+        let Some(link) = self.links.remove(&id) else { return };
+        self.timers.cancel(Timer::Connect(id));
+        self.timers.cancel(Timer::KeepAlive(id));
+        if let Some(session) = link.session() {
+            self.leave(session);
+        }
+    }
+
+    /// Looks whether a client was silent for too long; the timer is set anew only when it fires, not for each packet.
+    pub(super) fn check_keep_alive(&mut self, id: LinkId) {
+        let Some(link) = self.links.get(&id) else { return };
+        let Some(patience) = link.patience else { return };
+        let due = link.heard + patience;
+        if due <= self.now {
+            self.close(id, Cause::KeepAlive);
+        } else {
+            self.timers.set(Timer::KeepAlive(id), due);
+        }
+    }
+
+    pub(super) fn set_congested(&mut self, id: LinkId, congested: bool) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        link.congested = congested;
+        if let (false, Some(session)) = (congested, link.session()) {
+            self.send_queued(session);
+        }
+    }
+
+    pub(super) fn shutdown(&mut self) {
+        let links: Vec<LinkId> = self.links.keys().copied().collect();
+        for id in links {
+            self.close(id, Cause::ShuttingDown);
+        }
+    }
+}
+
+impl Input {
+    /// The connection it concerns.
+    pub fn link(&self) -> Option<LinkId> {
+        match self {
+            Input::Opened(id, _)
+            | Input::Received(id, _)
+            | Input::Closed(id, _)
+            | Input::Congested(id)
+            | Input::Drained(id) => Some(*id),
+            Input::Stored(_) | Input::Timeout | Input::Shutdown => None,
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! The server as a state machine: bytes and time in, packets out. It does no I/O and reads no clock.
+//!
+//! | file | what |
+//! |---|---|
+//! | `config` | what is allowed, demanded and limited |
+//! | `link` | one connection: its bytes, its version, its keep alive, its end |
+//! | `connect` | CONNECT and its answer, authentication, takeover |
+//! | `access` | who may come in |
+//! | `session` | what is kept for a client identifier |
+//! | `life` | how a session and its will end |
+//! | `publish` | a message comes in |
+//! | `deliver` | a message goes out to sessions, at once or from their queues |
+//! | `settle` | PUBACK, PUBREC, PUBREL, PUBCOMP |
+//! | `subscribe` | subscriptions come and go, retained messages are sent |
+//! | `shared` | groups that share a subscription |
+//! | `persist` | records for the disk and sessions from it |
+
+mod access;
+mod config;
+mod connect;
+mod deliver;
+mod life;
+mod link;
+mod persist;
+mod publish;
+mod session;
+mod settle;
+mod shared;
+mod subscribe;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+use slab::Slab;
+
+use crate::codec::{Frame, Packet, Text, Version};
+use crate::link::{Cause, LinkId};
+use crate::message::Message;
+use crate::store::{Change, Mark, Restored};
+use crate::time::Time;
+use crate::timers::Timers;
+use crate::topic::{Index, Tree};
+
+pub use config::Config;
+use link::Link;
+use session::{Session, SessionKey};
+use shared::Groups;
+use subscribe::{Subscriber, Wanted};
+
+/// What a connection's other end is called, for logs: an address on real sockets, a name in simulated time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Peer(pub String);
+
+/// What happens to a broker.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A connection was accepted.
+    Opened(LinkId, Peer),
+    /// Bytes arrived on it.
+    Received(LinkId, Bytes),
+    /// It ended.
+    Closed(LinkId, Cause),
+    /// What is to be sent piles up: send no more than must be, until [`Input::Drained`].
+    Congested(LinkId),
+    /// What piled up was sent.
+    Drained(LinkId),
+    /// All changes up to this mark are durable.
+    Stored(Mark),
+    /// Time has passed.
+    Timeout,
+    /// The host is about to end: every client is told and every connection closed.
+    Shutdown,
+}
+
+/// What a broker wants done.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// Send this packet.
+    Send(LinkId, Frame),
+    /// Close the connection, once what was to be sent is sent. No [`Input::Closed`] is owed for it.
+    Close(LinkId, Cause),
+    /// Make these changes durable, all or none, and answer with [`Input::Stored`]. Only with [`Config::durable`].
+    Store(Vec<Change>, Mark),
+    /// A session changed. Only with [`Config::trace`].
+    Session(Text, SessionChange),
+}
+
+/// What happened to a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionChange {
+    /// It was made.
+    Made,
+    /// A new connection took it up.
+    Resumed,
+    /// It is gone, and all that was kept with it.
+    Ended,
+}
+
+/// The broker's timers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    /// No CONNECT came in time.
+    Connect(LinkId),
+    /// Perhaps nothing came for too long.
+    KeepAlive(LinkId),
+    /// The will's delay is over.
+    Will(SessionKey),
+    /// The session is not resumed any more.
+    Session(SessionKey),
+}
+
+/// A broker. See the module for its parts.
+#[derive(Debug)]
+pub struct Broker {
+    config: Config,
+    now: Time,
+    links: BTreeMap<LinkId, Link>,
+    sessions: Slab<Session>,
+    by_client_id: BTreeMap<Text, SessionKey>,
+    subscriptions: Index<Subscriber, Wanted>,
+    groups: Groups,
+    retained: Tree<Message>,
+    timers: Timers<Timer>,
+    /// Client identifiers given and nonces drawn so far.
+    drawn: u64,
+    /// What waits for the host, and the mark that must be durable before.
+    outputs: VecDeque<(Mark, Output)>,
+    changes: Vec<Change>,
+    last_mark: Mark,
+    stored: Mark,
+}
+
+impl Broker {
+    /// A broker that starts at `now` from what an earlier one stored.
+    pub fn new(config: Config, restored: Restored, now: Time) -> Broker {
+        let mut broker = Broker {
+            now,
+            links: BTreeMap::new(),
+            sessions: Slab::new(),
+            by_client_id: BTreeMap::new(),
+            subscriptions: Index::new(config.seed),
+            groups: Groups::default(),
+            retained: Tree::new(),
+            timers: Timers::new(),
+            drawn: 0,
+            outputs: VecDeque::new(),
+            changes: Vec::new(),
+            last_mark: Mark(0),
+            stored: Mark(0),
+            config,
+        };
+        broker.restore(restored);
+        broker.commit();
+        broker
+    }
+
+    /// Takes in what happened at `now`. Timers that were due before go first. Never fails: a peer's fault becomes an
+    /// output.
+    pub fn handle(&mut self, now: Time, input: Input) {
+        self.now = now.max(self.now);
+        while let Some(timer) = self.timers.pop_due(self.now) {
+            self.timeout(timer);
+        }
+        match input {
+            Input::Opened(link, peer) => self.opened(link, peer),
+            Input::Received(link, bytes) => self.received(link, bytes),
+            Input::Closed(link, cause) => self.closed(link, cause),
+            Input::Congested(link) => self.set_congested(link, true),
+            Input::Drained(link) => self.set_congested(link, false),
+            Input::Stored(mark) => self.stored = self.stored.max(mark),
+            Input::Timeout => {}
+            Input::Shutdown => self.shutdown(),
+        }
+        self.commit();
+    }
+
+    /// The next thing to do, if any. To be drained after every [`Broker::handle`].
+    pub fn poll(&mut self) -> Option<Output> {
+        let (mark, _) = self.outputs.front()?;
+        if *mark > self.stored {
+            // What waits for the disk waits in order; what makes the disk write does not wait.
+            let at = self.outputs.iter().position(|(_, output)| matches!(output, Output::Store(..)))?;
+            return self.outputs.remove(at).map(|(_, output)| output);
+        }
+        self.outputs.pop_front().map(|(_, output)| output)
+    }
+
+    /// When [`Input::Timeout`] is due; early or late is harmless.
+    pub fn next_timeout(&self) -> Option<Time> {
+        self.timers.next()
+    }
+
+    /// The protocol version a connection speaks, once its CONNECT has come.
+    pub fn version(&self, link: LinkId) -> Option<Version> {
+        self.links.get(&link)?.version()
+    }
+
+    /// How many connections there are.
+    pub fn connections(&self) -> usize {
+        self.links.len()
+    }
+
+    /// How many sessions there are, connected or not.
+    pub fn sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
+    fn timeout(&mut self, timer: Timer) {
+        match timer {
+            Timer::Connect(link) => self.close(link, Cause::ConnectTimeout),
+            Timer::KeepAlive(link) => self.check_keep_alive(link),
+            Timer::Will(session) => self.publish_will(session),
+            Timer::Session(session) => self.end_session(session),
+        }
+    }
+
+    /// Queues a packet for a link; one that is larger than the client takes is dropped (5.0 section 3.1.2.11.4).
+    /// Whether it was queued.
+    fn send(&mut self, id: LinkId, packet: &Packet) -> bool {
+        let Some(link) = self.links.get(&id) else { return false };
+        let Ok(frame) = Frame::new(packet, link.wire_version()) else { return false };
+        if frame.len() > link.maximum_packet_size() {
+            return false;
+        }
+        self.output(Output::Send(id, frame));
+        true
+    }
+
+    /// Queues an output behind what this turn stores: nobody hears of what a crash could undo.
+    fn output(&mut self, output: Output) {
+        let mark = if self.changes.is_empty() { self.last_mark } else { Mark(self.last_mark.0 + 1) };
+        self.outputs.push_back((mark, output));
+    }
+
+    /// Hands this turn's changes to the host in one batch.
+    fn commit(&mut self) {
+        if !self.changes.is_empty() {
+            self.last_mark = Mark(self.last_mark.0 + 1);
+            let changes = std::mem::take(&mut self.changes);
+            self.outputs.push_back((self.stored, Output::Store(changes, self.last_mark)));
+        }
+    }
+}

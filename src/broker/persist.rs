@@ -1,0 +1,162 @@
+//! Records for the disk, and sessions made from them again.
+
+use super::session::{DelayedWill, Owed, Session, SessionKey, Subscribed};
+use super::{Broker, SessionChange};
+use crate::codec::{PacketIdentifier, Qos, Text};
+use crate::flight::Awaited;
+use crate::message::Message;
+use crate::store::{Change, Key, OwedRecord, Restored, SessionRecord, SubscriptionRecord, Value};
+use crate::time::Time;
+use crate::topic::{Target, TopicFilter, TopicName};
+
+impl Broker {
+    /// Writes down a session itself, if it outlives its connection.
+    pub(super) fn store_session(&mut self, key: SessionKey) {
+        let now = self.now;
+        self.store_of(key, |session| {
+            let will = session.will.as_ref().map(|will| (will.will.clone(), will.delay_seconds));
+            let record = SessionRecord {
+                expiry_seconds: session.expiry_seconds,
+                left: session.link.is_none().then_some(now),
+                will,
+                username: session.username.clone(),
+            };
+            (Key::Session(session.client_id.clone()), Some(Value::Session(record)))
+        });
+    }
+
+    pub(super) fn store_subscription(&mut self, key: SessionKey, filter: &Text, subscribed: Option<&Subscribed>) {
+        self.store_of(key, |session| {
+            let key = Key::Subscription(session.client_id.clone(), filter.clone());
+            let record = |subscribed: &Subscribed| SubscriptionRecord {
+                options: subscribed.options,
+                identifier: subscribed.identifier,
+                shared: matches!(subscribed.target, Target::Shared(_)),
+            };
+            (key, subscribed.map(record).map(Value::Subscription))
+        });
+    }
+
+    /// Writes down a message owed, and with which packet identifier it was sent and whether its PUBREC has come.
+    pub(super) fn store_owed(&mut self, key: SessionKey, owed: &Owed, sent: Option<(PacketIdentifier, bool)>) {
+        self.store_of(key, |session| {
+            let record = OwedRecord { message: owed.message.clone(), sent };
+            (Key::Owed(session.client_id.clone(), owed.place), Some(Value::Owed(record)))
+        });
+    }
+
+    pub(super) fn forget_owed(&mut self, key: SessionKey, place: u64) {
+        self.store_of(key, |session| (Key::Owed(session.client_id.clone(), place), None));
+    }
+
+    pub(super) fn store_unreleased(&mut self, key: SessionKey, packet: PacketIdentifier) {
+        self.store_of(key, |session| (Key::Unreleased(session.client_id.clone(), packet), Some(Value::Present)));
+    }
+
+    pub(super) fn forget_unreleased(&mut self, key: SessionKey, packet: PacketIdentifier) {
+        self.store_of(key, |session| (Key::Unreleased(session.client_id.clone(), packet), None));
+    }
+
+    pub(super) fn store_retained(&mut self, topic: &TopicName, message: Option<&Message>) {
+        if self.config.durable {
+            let key = Key::Retained(topic.text().clone());
+            self.changes.push(Change { key, value: message.cloned().map(Value::Retained) });
+        }
+    }
+
+    /// Removes all that was written down of a session.
+    pub(super) fn forget_session(&mut self, key: SessionKey) {
+        if !self.config.durable {
+            return;
+        }
+        let session = &self.sessions[key];
+        let id = &session.client_id;
+        let unsettled = session.outbound.unfinished().map(|(_, _, owed)| owed.place);
+        let queued = session.queue.iter().map(|owed| owed.place);
+        let keys = std::iter::once(Key::Session(id.clone()))
+            .chain(unsettled.chain(queued).map(|place| Key::Owed(id.clone(), place)))
+            .chain(session.inbound.iter().map(|packet| Key::Unreleased(id.clone(), packet)));
+        self.changes.extend(keys.map(|key| Change { key, value: None }));
+    }
+
+    fn store_of(&mut self, key: SessionKey, change: impl FnOnce(&Session) -> (Key, Option<Value>)) {
+        let session = &self.sessions[key];
+        if self.config.durable && session.is_lasting() {
+            let (key, value) = change(session);
+            self.changes.push(Change { key, value });
+        }
+    }
+
+    /// Takes up what an earlier broker stored. A connection that was open then ended with it, now.
+    pub(super) fn restore(&mut self, restored: Restored) {
+        let mut left: Vec<(SessionKey, Time)> = Vec::new();
+        for (key, value) in restored.into_records() {
+            match (key, value) {
+                (Key::Session(client_id), Value::Session(record)) => {
+                    let moment = record.left.unwrap_or(self.now);
+                    left.push((self.restore_session(client_id, record), moment));
+                }
+                (Key::Subscription(client_id, filter), Value::Subscription(record)) => {
+                    let Some(&session) = self.by_client_id.get(&client_id) else { continue };
+                    let Ok(target) = TopicFilter::try_from(filter.clone()) else { continue };
+                    let target = match record.shared {
+                        true => Target::try_from(target),
+                        false => Ok(Target::Own(target)),
+                    };
+                    let Ok(target) = target else { continue };
+                    let subscribed = Subscribed { target, options: record.options, identifier: record.identifier };
+                    self.add_subscription(session, filter, subscribed);
+                }
+                (Key::Owed(client_id, place), Value::Owed(record)) => {
+                    if let Some(&session) = self.by_client_id.get(&client_id) {
+                        self.restore_owed(session, place, record);
+                    }
+                }
+                (Key::Unreleased(client_id, packet), _) => {
+                    if let Some(&session) = self.by_client_id.get(&client_id) {
+                        self.sessions[session].inbound.restore(packet);
+                    }
+                }
+                (Key::Retained(topic), Value::Retained(message)) => {
+                    if let Ok(topic) = TopicName::try_from(topic) {
+                        self.retained.insert(topic, message);
+                    }
+                }
+                // A key with a record of another kind cannot have been written by us.
+                _ => {}
+            }
+        }
+        for (session, moment) in left {
+            self.wait_for_return(session, moment);
+        }
+    }
+
+    fn restore_session(&mut self, client_id: Text, record: SessionRecord) -> SessionKey {
+        let mut session = Session::new(client_id.clone(), u16::MAX);
+        session.expiry_seconds = record.expiry_seconds;
+        session.username = record.username;
+        session.will = record.will.map(|(will, delay_seconds)| DelayedWill { will, delay_seconds });
+        let key = self.sessions.insert(session);
+        self.by_client_id.insert(client_id, key);
+        self.report(key, SessionChange::Made);
+        self.store_session(key);
+        key
+    }
+
+    fn restore_owed(&mut self, key: SessionKey, place: u64, record: OwedRecord) {
+        let session = &mut self.sessions[key];
+        session.next_place = session.next_place.max(place + 1);
+        let owed = Owed { place, message: record.message };
+        match record.sent {
+            None => session.queue.push_back(owed),
+            Some((packet, received)) => {
+                let awaited = match (owed.message.qos, received) {
+                    (Qos::ExactlyOnce, true) => Awaited::PubComp,
+                    (Qos::ExactlyOnce, false) => Awaited::PubRec,
+                    _ => Awaited::PubAck,
+                };
+                session.outbound.restore(packet, awaited, owed);
+            }
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Subscriptions come and go, and retained messages are sent (sections 3.8 to 3.11, 3.3.1.3).
+
+use super::session::{SessionKey, Subscribed};
+use super::shared::GroupKey;
+use super::{Broker, Subscriber as Who};
+use crate::codec::{
+    Packet, Properties, Property, Qos, Reason, RetainHandling, SubAck, Subscribe, Subscription, SubscriptionOptions,
+    Text, UnsubAck, Unsubscribe, Value, Version,
+};
+use crate::link::{Cause, LinkId};
+use crate::message::Message;
+use crate::topic::{Target, TopicError, TopicFilter};
+
+/// Whom the subscription index names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Subscriber {
+    Session(SessionKey),
+    Group(GroupKey),
+}
+
+/// How a subscriber wants its messages.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Wanted {
+    pub(super) options: SubscriptionOptions,
+    pub(super) identifier: Option<u32>,
+}
+
+impl Broker {
+    pub(super) fn subscribe(&mut self, id: LinkId, session: SessionKey, subscribe: Subscribe) {
+        let Some(version) = self.links.get(&id).map(|link| link.version) else { return };
+        let mut targets = Vec::with_capacity(subscribe.subscriptions.len());
+        for subscription in &subscribe.subscriptions {
+            let target = self.target(version, &subscription.filter);
+            let shared = matches!(target, Ok(Target::Shared(_)));
+            if shared && subscription.options.no_local {
+                return self.offend(id, "No Local on a shared subscription"); // 5.0, 3.8.3-4
+            }
+            if let (Err(_), Version::V3_1_1) = (&target, version) {
+                return self.offend(id, "the topic filter is not valid"); // 3.1.1, 4.7.1-2, -3; 4.8.0-1
+            }
+            targets.push(target);
+        }
+        let identifier = subscribe.properties.subscription_identifiers().next();
+        if identifier.is_some() && !self.config.subscription_identifier_available {
+            let what = "subscription identifiers are not available";
+            return self.close(id, Cause::Protocol(Reason::SubscriptionIdentifiersNotSupported, what));
+        }
+        let mut reasons = Vec::with_capacity(targets.len());
+        let mut retained = Vec::new();
+        for (target, subscription) in targets.into_iter().zip(subscribe.subscriptions) {
+            let granted = target.map_err(|_| Reason::TopicFilterInvalid).and_then(|target| {
+                let handling = subscription.options.retain_handling;
+                let (subscribed, is_new) = self.grant(session, target, subscription, identifier)?;
+                let wanted = match handling {
+                    RetainHandling::Send => true,
+                    RetainHandling::SendIfNew => is_new,
+                    RetainHandling::DoNotSend => false,
+                };
+                let qos = subscribed.options.qos;
+                if wanted {
+                    retained.push(subscribed);
+                }
+                Ok(qos)
+            });
+            reasons.push(match (granted, version) {
+                (Ok(Qos::AtMostOnce), _) => Reason::Success,
+                (Ok(Qos::AtLeastOnce), _) => Reason::GrantedQos1,
+                (Ok(Qos::ExactlyOnce), _) => Reason::GrantedQos2,
+                (Err(_), Version::V3_1_1) => Reason::UnspecifiedError,
+                (Err(reason), Version::V5) => reason,
+            });
+        }
+        let packet_identifier = subscribe.packet_identifier;
+        self.send(id, &Packet::SubAck(SubAck { packet_identifier, properties: Properties::default(), reasons }));
+        for subscribed in retained {
+            self.send_retained(session, &subscribed);
+        }
+    }
+
+    /// What a filter asks for; `$share/…` has a meaning in 5.0 only.
+    fn target(&self, version: Version, filter: &Text) -> Result<Target, TopicError> {
+        let filter = TopicFilter::try_from(filter.detached())?;
+        match version {
+            Version::V3_1_1 => Ok(Target::Own(filter)),
+            Version::V5 => Target::try_from(filter),
+        }
+    }
+
+    /// Makes or changes one subscription; what was made, and whether it is new.
+    fn grant(
+        &mut self,
+        key: SessionKey,
+        target: Target,
+        asked: Subscription,
+        identifier: Option<u32>,
+    ) -> Result<(Subscribed, bool), Reason> {
+        let config = &self.config;
+        if target.filter().is_wildcard() && !config.wildcard_available {
+            return Err(Reason::WildcardSubscriptionsNotSupported);
+        }
+        if matches!(target, Target::Shared(_)) && !config.shared_available {
+            return Err(Reason::SharedSubscriptionsNotSupported);
+        }
+        let subscriptions = &self.sessions[key].subscriptions;
+        if subscriptions.len() >= config.subscriptions_maximum && !subscriptions.contains_key(&asked.filter) {
+            return Err(Reason::QuotaExceeded);
+        }
+        let options = SubscriptionOptions { qos: asked.options.qos.min(config.maximum_qos), ..asked.options };
+        let subscribed = Subscribed { target, options, identifier };
+        let is_new = self.add_subscription(key, asked.filter.detached(), subscribed.clone());
+        Ok((subscribed, is_new))
+    }
+
+    /// Puts a subscription into its session and into the index; whether it is new.
+    pub(super) fn add_subscription(&mut self, key: SessionKey, filter: Text, subscribed: Subscribed) -> bool {
+        let wanted = Wanted { options: subscribed.options, identifier: subscribed.identifier };
+        match &subscribed.target {
+            Target::Own(own) => drop(self.subscriptions.insert(own, Who::Session(key), wanted)),
+            Target::Shared(share) => {
+                let (group, is_new) = self.groups.join(share, key, wanted);
+                if is_new {
+                    self.subscriptions.insert(share.filter(), Who::Group(group), Wanted::default());
+                }
+            }
+        }
+        self.store_subscription(key, &filter, Some(&subscribed));
+        self.sessions[key].subscriptions.insert(filter, subscribed).is_none()
+    }
+
+    /// Ends one subscription; whether there was one. What is queued already is still delivered (3.10.4-3).
+    pub(super) fn remove_subscription(&mut self, key: SessionKey, filter: &Text) -> bool {
+        let Some(subscribed) = self.sessions[key].subscriptions.remove(filter) else { return false };
+        match &subscribed.target {
+            Target::Own(own) => drop(self.subscriptions.remove(own, &Who::Session(key))),
+            Target::Shared(share) => {
+                if let Some(group) = self.groups.leave(share, key) {
+                    self.subscriptions.remove(share.filter(), &Who::Group(group));
+                }
+            }
+        }
+        self.store_subscription(key, filter, None);
+        true
+    }
+
+    /// Sends the retained messages that a new subscription matches; a shared one gets none (4.8.2).
+    fn send_retained(&mut self, session: SessionKey, subscribed: &Subscribed) {
+        let Target::Own(filter) = &subscribed.target else { return };
+        let now = self.now;
+        let mut messages: Vec<Message> = Vec::new();
+        self.retained.for_each_match(filter, |_, message| {
+            if !message.expired(now) {
+                messages.push(message.clone());
+            }
+        });
+        for mut message in messages {
+            message.qos = message.qos.min(subscribed.options.qos);
+            message.retain = true;
+            if let Some(identifier) = subscribed.identifier {
+                message.properties.push(Property::SubscriptionIdentifier, Value::Variable(identifier));
+            }
+            self.deliver(session, message);
+        }
+    }
+
+    pub(super) fn unsubscribe(&mut self, id: LinkId, session: SessionKey, unsubscribe: Unsubscribe) {
+        let Some(version) = self.links.get(&id).map(|link| link.version) else { return };
+        let mut reasons = Vec::with_capacity(unsubscribe.filters.len());
+        for filter in &unsubscribe.filters {
+            let valid = self.target(version, filter).is_ok();
+            if !valid && version == Version::V3_1_1 {
+                return self.offend(id, "the topic filter is not valid");
+            }
+            reasons.push(match (valid, self.remove_subscription(session, filter)) {
+                (false, _) => Reason::TopicFilterInvalid,
+                (true, true) => Reason::Success,
+                (true, false) => Reason::NoSubscriptionExisted,
+            });
+        }
+        if version == Version::V3_1_1 {
+            reasons.clear();
+        }
+        let packet_identifier = unsubscribe.packet_identifier;
+        self.send(id, &Packet::UnsubAck(UnsubAck { packet_identifier, properties: Properties::default(), reasons }));
+    }
+}

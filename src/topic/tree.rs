@@ -1,0 +1,176 @@
+//! From a filter to the names it matches: retained messages.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use super::{Level, TopicFilter, TopicName};
+
+/// A map from topic names to values that can be searched with a filter.
+///
+/// One ordered map does it. A name is kept under its characters with U+0000, which no name contains and which sorts
+/// before everything else, in the place of the slashes. So the order of bytes is the order level by level, whatever
+/// lies below a name stands together right behind it, and a search leaps over what it cannot match. Nothing is nested:
+/// names of any depth are all the same.
+#[derive(Clone, Debug)]
+pub struct Tree<V> {
+    entries: BTreeMap<Box<[u8]>, (TopicName, V)>,
+}
+
+impl<V> Tree<V> {
+    /// An empty tree.
+    pub fn new() -> Tree<V> {
+        Tree { entries: BTreeMap::new() }
+    }
+
+    /// Puts `value` under `name`, and hands back what was there.
+    ///
+    /// `name` is kept as it is, and so is the buffer it is part of: see [`TopicName::detached`].
+    pub fn insert(&mut self, name: TopicName, value: V) -> Option<V> {
+        self.entries.insert(key(name.as_str()), (name, value)).map(|(_, value)| value)
+    }
+
+    /// Takes out what is under `name`.
+    pub fn remove(&mut self, name: &TopicName) -> Option<V> {
+        self.entries.remove(&key(name.as_str())).map(|(_, value)| value)
+    }
+
+    /// What is under `name`.
+    pub fn get(&self, name: &TopicName) -> Option<&V> {
+        self.entries.get(&key(name.as_str())).map(|(_, value)| value)
+    }
+
+    /// How many names there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is no name.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Visits each name that `filter` matches, ordered by the first level, then the second, and so on.
+    pub fn for_each_match(&self, filter: &TopicFilter, mut each: impl FnMut(&TopicName, &V)) {
+        if !filter.is_wildcard() {
+            if let Some((name, value)) = self.entries.get(&key(filter.as_str())) {
+                each(name, value);
+            }
+            return;
+        }
+        let mut entries = self.entries.range::<[u8], _>(..);
+        // No key before this one can match any more.
+        let mut goal = Vec::new();
+        // All keys below this one match.
+        let mut taken: Option<&[u8]> = None;
+        while let Some((key, (name, value))) = entries.next() {
+            if taken.is_some_and(|above| is_below(key, above)) {
+                each(name, value);
+            } else if **key < *goal {
+                entries = self.entries.range::<[u8], _>((Bound::Included(goal.as_slice()), Bound::Unbounded));
+            } else {
+                match step(filter, key, &mut goal) {
+                    Step::Match => each(name, value),
+                    Step::MatchAllBelow(len) => {
+                        taken = Some(&key[..len]);
+                        each(name, value);
+                    }
+                    Step::Leap => {}
+                    Step::Done => return,
+                }
+            }
+        }
+    }
+}
+
+impl<V> Default for Tree<V> {
+    fn default() -> Tree<V> {
+        Tree::new()
+    }
+}
+
+/// What stands between the levels in a key. No name contains it.
+const SEPARATOR: u8 = 0;
+
+fn key(name: &str) -> Box<[u8]> {
+    name.bytes().map(|byte| if byte == b'/' { SEPARATOR } else { byte }).collect()
+}
+
+fn is_below(key: &[u8], above: &[u8]) -> bool {
+    key.strip_prefix(above).is_some_and(|rest| rest.first() == Some(&SEPARATOR))
+}
+
+/// What a search does about a key.
+enum Step {
+    /// It matches.
+    Match,
+    /// It matches, and so does everything below its first so many bytes.
+    MatchAllBelow(usize),
+    /// It does not match, nor does any other before the goal.
+    Leap,
+    /// It does not match, nor does any that follows.
+    Done,
+}
+
+/// Holds `key` against `filter`; where it does not match, sets the `goal`, which lies behind `key`.
+fn step(filter: &TopicFilter, key: &[u8], goal: &mut Vec<u8>) -> Step {
+    if key[0] == b'$' && filter.begins_with_wildcard() {
+        set(goal, &[b'$' + 1]);
+        return Step::Leap;
+    }
+    // Where the level begins in the key; beyond the end when there are no more.
+    let mut start = 0;
+    // Where the last level ends that a `+` matched: the one that has other values to offer.
+    let mut variable = None;
+    let mut levels = filter.levels();
+    while let Some(level) = levels.next() {
+        if level == Level::Multi {
+            return if start == 0 { Step::Match } else { Step::MatchAllBelow(start - 1) };
+        }
+        let Some(rest) = key.get(start..) else {
+            set(goal, key);
+            goal.push(SEPARATOR);
+            descend(goal, level, levels);
+            return Step::Leap;
+        };
+        let found = rest.split(|&byte| byte == SEPARATOR).next().unwrap_or_default();
+        let end = start + found.len();
+        match level {
+            Level::Literal(wanted) if found < wanted.as_bytes() => {
+                set(goal, &key[..start]);
+                descend(goal, level, levels);
+                return Step::Leap;
+            }
+            Level::Literal(wanted) if found > wanted.as_bytes() => return leave(key, variable, goal),
+            Level::Literal(_) => {}
+            Level::Single | Level::Multi => variable = Some(end),
+        }
+        start = end + 1;
+    }
+    if start > key.len() { Step::Match } else { leave(key, variable, goal) }
+}
+
+/// Extends the goal, which ends where `level` begins, by the levels that are known.
+fn descend<'a>(goal: &mut Vec<u8>, mut level: Level<'a>, mut rest: impl Iterator<Item = Level<'a>>) {
+    while let Level::Literal(literal) = level {
+        goal.extend_from_slice(literal.as_bytes());
+        match rest.next() {
+            // `#` also matches the level above it.
+            None | Some(Level::Multi) => return,
+            Some(next) => level = next,
+        }
+        goal.push(SEPARATOR);
+    }
+}
+
+/// Sets the goal behind all that has the same value in the last variable level, if there is one.
+fn leave(key: &[u8], variable: Option<usize>, goal: &mut Vec<u8>) -> Step {
+    let Some(end) = variable else { return Step::Done };
+    set(goal, &key[..end]);
+    goal.push(SEPARATOR + 1);
+    Step::Leap
+}
+
+fn set(goal: &mut Vec<u8>, bytes: &[u8]) {
+    goal.clear();
+    goal.extend_from_slice(bytes);
+}
