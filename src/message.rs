@@ -60,12 +60,7 @@ impl Message {
         } else {
             Bytes::copy_from_slice(&self.payload)
         };
-        Message {
-            topic: self.topic.detached(),
-            payload,
-            properties: self.properties.detached(),
-            ..self.clone()
-        }
+        Message { topic: self.topic.detached(), payload, properties: self.properties.detached(), ..self.clone() }
     }
 
     /// About how many bytes of memory it holds.

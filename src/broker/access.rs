@@ -3,9 +3,8 @@
 use subtle::ConstantTimeEq;
 
 use super::Broker;
-use super::link::Phase;
-use crate::codec::{Auth, Connect, Packet, Properties, Property, Reason, Text, Value, Version};
-use crate::link::{Cause, LinkId};
+use crate::codec::{Auth, Connect, Reason, Text, Version};
+use crate::link::LinkId;
 
 /// What comes of a CONNECT's credentials.
 pub(super) enum Entry {
@@ -32,6 +31,15 @@ impl Broker {
             _ if self.password_is_right(connect) => Entry::Open,
             _ => Entry::Refused(Reason::BadUserNameOrPassword),
         }
+    }
+
+    fn begin_exchange(&mut self, _id: LinkId, _method: &Text, _data: &[u8]) -> Entry {
+        Entry::Refused(Reason::BadAuthenticationMethod)
+    }
+
+    /// AUTH from a client (5.0 section 3.15).
+    pub(super) fn authenticate(&mut self, id: LinkId, _auth: Auth) {
+        self.offend(id, "AUTH without an authentication method");
     }
 
     /// Takes as long for an unknown user as for a wrong password, so that nobody learns who exists.

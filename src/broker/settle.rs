@@ -3,7 +3,7 @@
 use super::Broker;
 use super::session::SessionKey;
 use crate::codec::{Ack, AckKind, PacketIdentifier, Reason};
-use crate::flight::Awaited;
+use crate::flight::{Awaited, Unexpected};
 use crate::link::LinkId;
 
 impl Broker {
@@ -30,14 +30,14 @@ impl Broker {
     /// PUBREC: from now on only PUBREL may be sent for this message (4.3.3-6).
     fn received_by_client(&mut self, id: LinkId, session: SessionKey, packet: PacketIdentifier) {
         let outbound = &mut self.sessions[session].outbound;
-        let reason = match outbound.advance(packet, Awaited::PubRec) {
+        let advanced = outbound.advance(packet, Awaited::PubRec).map(|owed| owed.clone());
+        let reason = match advanced {
             Ok(owed) => {
-                let owed = owed.clone();
                 self.store_owed(session, &owed, Some((packet, true)));
                 Reason::Success
             }
             // A PUBREC once more is answered once more; one for nothing is told so.
-            Err(_) if outbound.awaited(packet) == Some(Awaited::PubComp) => Reason::Success,
+            Err(Unexpected::Awaits(Awaited::PubComp)) => Reason::Success,
             Err(_) => Reason::PacketIdentifierNotFound,
         };
         self.send_pubrel(id, packet, reason);

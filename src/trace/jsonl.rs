@@ -6,6 +6,7 @@ use std::io;
 use bytes::Bytes;
 
 use super::{Event, Transfer, What, describe_bytes};
+use crate::broker::SessionChange;
 use crate::codec::{Properties, Qos};
 
 /// Writes the trace.
@@ -54,13 +55,21 @@ pub fn line(event: &Event) -> String {
             object.text("event", "printed").text("client", client).text("line", line);
         }
         What::Session { client_id, change } => {
-            object.text("event", "session").text("client_id", client_id).text("change", change.word());
+            object.text("event", "session").text("client_id", client_id).text("change", changed(*change));
         }
         What::Misused { client, why } => {
             object.text("event", "misused").text("client", client).text("why", why);
         }
     }
     object.close()
+}
+
+fn changed(change: SessionChange) -> &'static str {
+    match change {
+        SessionChange::Made => "made",
+        SessionChange::Resumed => "resumed",
+        SessionChange::Ended => "ended",
+    }
 }
 
 /// An object that is being written.

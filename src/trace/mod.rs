@@ -2,14 +2,16 @@
 
 mod describe;
 pub mod jsonl;
+mod recorder;
 
 pub use describe::{Quoted, describe, describe_bytes};
+pub use recorder::{Recorder, Way};
 
-use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::broker::SessionChange;
 use crate::codec::{Publish, Version};
 use crate::link::{Cause, LinkId};
 use crate::message::Message;
@@ -120,34 +122,6 @@ pub struct Transfer {
     pub version: Version,
     /// The whole packet; or bytes that are none, as they came.
     pub bytes: Bytes,
-}
-
-/// How a session changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum SessionChange {
-    /// It was made.
-    Made,
-    /// A new connection goes on with it.
-    Resumed,
-    /// It is no more.
-    Ended,
-}
-
-impl SessionChange {
-    /// One word for it.
-    pub const fn word(self) -> &'static str {
-        match self {
-            SessionChange::Made => "made",
-            SessionChange::Resumed => "resumed",
-            SessionChange::Ended => "ended",
-        }
-    }
-}
-
-impl fmt::Display for SessionChange {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
-    }
 }
 
 /// How many packets left in a run.

@@ -1,0 +1,424 @@
+//! Properties (5.0 section 2.2.2): one table says what each is, where it may stand and whether it may be repeated, and
+//! nothing else knows an identifier.
+
+use std::fmt;
+
+use bytes::{Bytes, BytesMut};
+
+use super::fault::{Fault, Malformed};
+use super::packet::PacketType::{self, *};
+use super::text::{self, Text};
+use super::wire::{put_field, put_variable, read_variable};
+
+/// Where properties stand: in a packet, or in the will of a CONNECT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In a packet of this type.
+    In(PacketType),
+    /// In the will of a CONNECT.
+    Will,
+}
+
+/// The type of a property's value on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// 0 or 1.
+    Flag,
+    /// A two byte integer.
+    Two,
+    /// A two byte integer that is not 0.
+    TwoAboveZero,
+    /// A four byte integer.
+    Four,
+    /// A four byte integer that is not 0.
+    FourAboveZero,
+    /// A variable byte integer that is not 0.
+    VariableAboveZero,
+    Text,
+    /// A topic name: no wildcards.
+    Topic,
+    Binary,
+    Pair,
+}
+
+/// A property's value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Value {
+    Byte(u8),
+    Two(u16),
+    Four(u32),
+    Variable(u32),
+    Text(Text),
+    Binary(Bytes),
+    Pair(Text, Text),
+}
+
+/// Writes the table: identifier, name, name of its getter, kind, where it may stand.
+macro_rules! properties {
+    ($($identifier:literal $name:ident $getter:ident $kind:ident [$($packet:ident)*] $($extra:ident)*,)*) => {
+        /// The properties, by name.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u8)]
+        #[allow(missing_docs)]
+        pub enum Property { $($name = $identifier,)* }
+
+        impl Property {
+            /// Every property.
+            pub const ALL: &[Property] = &[$(Property::$name),*];
+
+            /// The property with this identifier.
+            pub const fn from_identifier(identifier: u8) -> Option<Property> {
+                match identifier { $($identifier => Some(Property::$name),)* _ => None }
+            }
+
+            /// Its name in snake case, as scenarios and reports spell it.
+            pub const fn name(self) -> &'static str {
+                match self { $(Property::$name => stringify!($getter),)* }
+            }
+
+            const fn kind(self) -> Kind {
+                match self { $(Property::$name => Kind::$kind,)* }
+            }
+
+            /// One bit for each packet type that it may stand in, and bit 0 for the will.
+            const fn places(self) -> u16 {
+                match self { $(Property::$name => 0 $(| 1 << PacketType::number($packet))* $(| extra::$extra)*,)* }
+            }
+
+            /// Whether it may stand there.
+            pub const fn allowed_in(self, place: Place) -> bool {
+                let bit = match place { Place::In(packet) => packet.number(), Place::Will => 0 };
+                self.places() & (1 << bit) != 0
+            }
+
+            /// Whether it may be given more than once there.
+            pub const fn repeats_in(self, place: Place) -> bool {
+                matches!(
+                    (self, place),
+                    (Property::UserProperty, _) | (Property::SubscriptionIdentifier, Place::In(Publish))
+                )
+            }
+        }
+
+        impl Properties {
+            $(getter!($name $getter $kind);)*
+        }
+    };
+}
+
+mod extra {
+    pub(super) const WILL: u16 = 1;
+    pub(super) const ALL: u16 = u16::MAX;
+}
+
+/// Writes a typed getter.
+macro_rules! getter {
+    (UserProperty $getter:ident Pair) => {
+        /// The user properties, in order.
+        pub fn user_properties(&self) -> impl Iterator<Item = (Text, Text)> {
+            self.iter().filter_map(|(_, value)| match value {
+                Value::Pair(name, value) => Some((name, value)),
+                _ => None,
+            })
+        }
+    };
+    (SubscriptionIdentifier $getter:ident $kind:ident) => {
+        /// The subscription identifiers, in order.
+        pub fn subscription_identifiers(&self) -> impl Iterator<Item = u32> {
+            self.iter().filter_map(|(_, value)| match value {
+                Value::Variable(identifier) => Some(identifier),
+                _ => None,
+            })
+        }
+    };
+    ($name:ident $getter:ident Flag) => { getter!(@ $name $getter Byte u8); };
+    ($name:ident $getter:ident Two) => { getter!(@ $name $getter Two u16); };
+    ($name:ident $getter:ident TwoAboveZero) => { getter!(@ $name $getter Two u16); };
+    ($name:ident $getter:ident Four) => { getter!(@ $name $getter Four u32); };
+    ($name:ident $getter:ident FourAboveZero) => { getter!(@ $name $getter Four u32); };
+    ($name:ident $getter:ident Text) => { getter!(@ $name $getter Text Text); };
+    ($name:ident $getter:ident Topic) => { getter!(@ $name $getter Text Text); };
+    ($name:ident $getter:ident Binary) => { getter!(@ $name $getter Binary Bytes); };
+    (@ $name:ident $getter:ident $variant:ident $type:ty) => {
+        #[doc = concat!("The value of `", stringify!($name), "`, if it is given.")]
+        pub fn $getter(&self) -> Option<$type> {
+            match self.find(Property::$name)? { Value::$variant(value) => Some(value), _ => None }
+        }
+    };
+}
+
+properties! {
+    0x01 PayloadFormatIndicator payload_format_indicator Flag [Publish] WILL,
+    0x02 MessageExpiryInterval message_expiry_interval Four [Publish] WILL,
+    0x03 ContentType content_type Text [Publish] WILL,
+    0x08 ResponseTopic response_topic Topic [Publish] WILL,
+    0x09 CorrelationData correlation_data Binary [Publish] WILL,
+    0x0B SubscriptionIdentifier subscription_identifier VariableAboveZero [Publish Subscribe],
+    0x11 SessionExpiryInterval session_expiry_interval Four [Connect ConnAck Disconnect],
+    0x12 AssignedClientIdentifier assigned_client_identifier Text [ConnAck],
+    0x13 ServerKeepAlive server_keep_alive Two [ConnAck],
+    0x15 AuthenticationMethod authentication_method Text [Connect ConnAck Auth],
+    0x16 AuthenticationData authentication_data Binary [Connect ConnAck Auth],
+    0x17 RequestProblemInformation request_problem_information Flag [Connect],
+    0x18 WillDelayInterval will_delay_interval Four [] WILL,
+    0x19 RequestResponseInformation request_response_information Flag [Connect],
+    0x1A ResponseInformation response_information Text [ConnAck],
+    0x1C ServerReference server_reference Text [ConnAck Disconnect],
+    0x1F ReasonString reason_string Text [ConnAck PubAck PubRec PubRel PubComp SubAck UnsubAck Disconnect Auth],
+    0x21 ReceiveMaximum receive_maximum TwoAboveZero [Connect ConnAck],
+    0x22 TopicAliasMaximum topic_alias_maximum Two [Connect ConnAck],
+    0x23 TopicAlias topic_alias TwoAboveZero [Publish],
+    0x24 MaximumQos maximum_qos Flag [ConnAck],
+    0x25 RetainAvailable retain_available Flag [ConnAck],
+    0x26 UserProperty user_property Pair [] ALL,
+    0x27 MaximumPacketSize maximum_packet_size FourAboveZero [Connect ConnAck],
+    0x28 WildcardSubscriptionAvailable wildcard_subscription_available Flag [ConnAck],
+    0x29 SubscriptionIdentifierAvailable subscription_identifier_available Flag [ConnAck],
+    0x2A SharedSubscriptionAvailable shared_subscription_available Flag [ConnAck],
+}
+
+/// The properties of a packet, in the form they have on the wire: cheap to receive, to keep and to pass on.
+///
+/// Whatever is in here is well-formed by itself; where it may stand is checked on the way in and out.
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
+pub struct Properties(Bytes);
+
+impl Properties {
+    /// No properties.
+    pub const fn new() -> Properties {
+        Properties(Bytes::new())
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many bytes they take on the wire, without the length before them.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// These and one more.
+    #[must_use]
+    pub fn with(mut self, property: Property, value: Value) -> Properties {
+        self.push(property, value);
+        self
+    }
+
+    /// Adds one. A value of another type than the property's is left out: there is no way to write it.
+    pub fn push(&mut self, property: Property, value: Value) {
+        let mut wire = Vec::with_capacity(self.0.len() + 16);
+        wire.extend_from_slice(&self.0);
+        if put_property(&mut wire, property, &value) {
+            self.0 = wire.into();
+        }
+    }
+
+    /// All but these, in order.
+    #[must_use]
+    pub fn without(&self, left_out: &[Property]) -> Properties {
+        let mut cursor = Cursor { wire: &self.0, at: 0 };
+        let mut kept = BytesMut::new();
+        let mut dropped = false;
+        loop {
+            let start = cursor.at;
+            match cursor.next_span() {
+                Ok(Some((property, _))) if left_out.contains(&property) => dropped = true,
+                Ok(Some(_)) => kept.extend_from_slice(&self.0[start..cursor.at]),
+                Ok(None) | Err(_) => break,
+            }
+        }
+        if dropped { Properties(kept.freeze()) } else { self.clone() }
+    }
+
+    /// All of them, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (Property, Value)> + '_ {
+        let mut cursor = Cursor { wire: &self.0, at: 0 };
+        std::iter::from_fn(move || {
+            let (property, span) = cursor.next_span().ok()??;
+            Some((property, span.value(&self.0)))
+        })
+    }
+
+    /// A copy in a buffer of its own, for keeping.
+    #[must_use]
+    pub fn detached(&self) -> Properties {
+        if self.0.is_empty() { Properties::new() } else { Properties(Bytes::copy_from_slice(&self.0)) }
+    }
+
+    fn find(&self, wanted: Property) -> Option<Value> {
+        let mut cursor = Cursor { wire: &self.0, at: 0 };
+        while let Ok(Some((property, span))) = cursor.next_span() {
+            if property == wanted {
+                return Some(span.value(&self.0));
+            }
+        }
+        None
+    }
+
+    pub(super) fn as_wire(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Properties as they came from the wire, checked for what may stand in this place.
+    pub(super) fn parse(wire: Bytes, place: Place) -> Result<Properties, Malformed> {
+        if !wire.is_empty() {
+            check(&wire, place)?;
+        }
+        Ok(Properties(wire))
+    }
+
+    /// Whether all of them may stand there.
+    pub(super) fn fit(&self, place: Place) -> Result<(), Malformed> {
+        check(&self.0, place)
+    }
+}
+
+impl fmt::Debug for Properties {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter().map(|(property, value)| (property.name(), value))).finish()
+    }
+}
+
+fn check(wire: &[u8], place: Place) -> Result<(), Malformed> {
+    let mut cursor = Cursor { wire, at: 0 };
+    let mut seen = 0_u64;
+    while let Some((property, span)) = cursor.next_span()? {
+        if !property.allowed_in(place) {
+            return Err(Fault::PropertyMisplaced.into());
+        }
+        let bit = 1 << (property as u8);
+        if seen & bit != 0 && !property.repeats_in(place) {
+            return Err(Fault::PropertyRepeated.into());
+        }
+        seen |= bit;
+        span.check(wire, property)?;
+    }
+    let data_without_method = seen & (1 << Property::AuthenticationData as u8) != 0
+        && seen & (1 << Property::AuthenticationMethod as u8) == 0;
+    if data_without_method { Err(Fault::AuthDataWithoutMethod.into()) } else { Ok(()) }
+}
+
+/// Goes through properties on the wire.
+struct Cursor<'a> {
+    wire: &'a [u8],
+    at: usize,
+}
+
+/// A value found on the wire: a number, or where its bytes stand.
+enum Span {
+    Byte(u8),
+    Two(u16),
+    Four(u32),
+    Variable(u32),
+    Field(Kind, usize, usize),
+    Pair { name: (usize, usize), value: (usize, usize) },
+}
+
+impl Cursor<'_> {
+    #[inline]
+    fn next_span(&mut self) -> Result<Option<(Property, Span)>, Malformed> {
+        let Some(&identifier) = self.wire.get(self.at) else { return Ok(None) };
+        self.at += 1;
+        let property = Property::from_identifier(identifier).ok_or(Fault::PropertyUnknown)?;
+        let span = match property.kind() {
+            Kind::Flag => Span::Byte(self.take::<1>()?[0]),
+            Kind::Two | Kind::TwoAboveZero => Span::Two(u16::from_be_bytes(self.take()?)),
+            Kind::Four | Kind::FourAboveZero => Span::Four(u32::from_be_bytes(self.take()?)),
+            Kind::VariableAboveZero => {
+                let (number, len) = read_variable(&self.wire[self.at..])?.ok_or(Fault::CutOff)?;
+                self.at += len;
+                Span::Variable(number)
+            }
+            kind @ (Kind::Text | Kind::Topic | Kind::Binary) => {
+                let (start, end) = self.field()?;
+                Span::Field(kind, start, end)
+            }
+            Kind::Pair => Span::Pair { name: self.field()?, value: self.field()? },
+        };
+        Ok(Some((property, span)))
+    }
+
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
+        let bytes = self.wire.get(self.at..).and_then(|rest| rest.first_chunk::<N>()).ok_or(Fault::CutOff)?;
+        self.at += N;
+        Ok(*bytes)
+    }
+
+    fn field(&mut self) -> Result<(usize, usize), Malformed> {
+        let len = usize::from(u16::from_be_bytes(self.take()?));
+        let (start, end) = (self.at, self.at + len);
+        if end > self.wire.len() {
+            return Err(Fault::CutOff.into());
+        }
+        self.at = end;
+        Ok((start, end))
+    }
+}
+
+impl Span {
+    /// Whether the value is one that the property may have.
+    fn check(&self, wire: &[u8], property: Property) -> Result<(), Malformed> {
+        let string = |(start, end): (usize, usize)| text::check(&wire[start..end]).map_err(Malformed::from);
+        match (property.kind(), self) {
+            (Kind::Flag, Span::Byte(2..)) => Err(Fault::PropertyValue.into()),
+            (Kind::TwoAboveZero, Span::Two(0)) if property == Property::TopicAlias => Err(Fault::TopicAliasZero.into()),
+            (Kind::TwoAboveZero, Span::Two(0))
+            | (Kind::FourAboveZero, Span::Four(0))
+            | (Kind::VariableAboveZero, Span::Variable(0)) => Err(Fault::PropertyValue.into()),
+            (_, Span::Field(Kind::Text, start, end)) => string((*start, *end)),
+            (_, Span::Field(Kind::Topic, start, end)) => {
+                string((*start, *end))?;
+                let wildcard = wire[*start..*end].iter().any(|byte| matches!(byte, b'+' | b'#'));
+                if wildcard { Err(Fault::ResponseTopicWildcard.into()) } else { Ok(()) }
+            }
+            (_, Span::Pair { name, value }) => string(*name).and_then(|()| string(*value)),
+            _ => Ok(()),
+        }
+    }
+
+    fn value(&self, wire: &Bytes) -> Value {
+        // What is in `Properties` has been checked, so the strings are strings.
+        let string = |(start, end): (usize, usize)| Text::try_from(wire.slice(start..end)).unwrap_or_default();
+        match self {
+            Span::Byte(byte) => Value::Byte(*byte),
+            Span::Two(number) => Value::Two(*number),
+            Span::Four(number) => Value::Four(*number),
+            Span::Variable(number) => Value::Variable(*number),
+            Span::Field(Kind::Binary, start, end) => Value::Binary(wire.slice(*start..*end)),
+            Span::Field(_, start, end) => Value::Text(string((*start, *end))),
+            Span::Pair { name, value } => Value::Pair(string(*name), string(*value)),
+        }
+    }
+}
+
+/// Writes one property; false, and nothing written, if the value is not of its type or too long.
+fn put_property(out: &mut Vec<u8>, property: Property, value: &Value) -> bool {
+    let before = out.len();
+    out.push(property as u8);
+    let written = match (property.kind(), value) {
+        (Kind::Flag, Value::Byte(byte)) => {
+            out.push(*byte);
+            true
+        }
+        (Kind::Two | Kind::TwoAboveZero, Value::Two(number)) => {
+            out.extend_from_slice(&number.to_be_bytes());
+            true
+        }
+        (Kind::Four | Kind::FourAboveZero, Value::Four(number)) => {
+            out.extend_from_slice(&number.to_be_bytes());
+            true
+        }
+        (Kind::VariableAboveZero, Value::Variable(number)) => put_variable(out, *number),
+        (Kind::Text | Kind::Topic, Value::Text(text)) => put_field(out, text.as_bytes()),
+        (Kind::Binary, Value::Binary(bytes)) => put_field(out, bytes),
+        (Kind::Pair, Value::Pair(name, value)) => put_field(out, name.as_bytes()) && put_field(out, value.as_bytes()),
+        _ => false,
+    };
+    if !written {
+        out.truncate(before);
+    }
+    written
+}

@@ -1,0 +1,22 @@
+//! The YAML notation of scenarios: reading it, judging it before anything runs, and holding a trace against it.
+//!
+//! ```text
+//! text ──read──▶ Scenario ──check──▶ Scenario ──sim──▶ trace ──expect──▶ verdicts
+//! ```
+
+mod model;
+mod pattern;
+mod scalar;
+mod steps;
+mod units;
+mod words;
+
+pub use model::{Broker, Client, Network, On, Profile, Reconnect, Scenario, Will};
+pub use pattern::{Count, Pattern};
+pub use scalar::Named;
+pub use steps::{
+    Action, Do, Names, ProgramStep, PublishStep, SendStep, Step, SubscribeOptions, SubscribeStep, TimelineDisconnect,
+    TimelinePublish, TimelineSubscribe, TimelineUnsubscribe, Way,
+};
+pub use units::{Expiry, Seconds, Span, SpanRange};
+pub use words::{CauseWord, EventWord, Hex, PacketWord, QosWord, ReasonWord, VersionWord};

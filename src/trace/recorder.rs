@@ -1,0 +1,180 @@
+//! Makes a trace of what passes over links: whole packets, though bytes arrive in pieces.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use super::{Event, Name, Transfer, What};
+use crate::codec::{Packet, Reader, Version, decode};
+use crate::link::{Cause, LinkId};
+use crate::time::Time;
+
+/// The largest packet that a trace puts together: the largest there can be.
+const ANY_SIZE: u32 = u32::MAX;
+
+/// Which way bytes go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Way {
+    /// From the client to the broker.
+    Up,
+    /// From the broker to the client.
+    Down,
+}
+
+impl Way {
+    /// Both, in a fixed order.
+    pub const BOTH: [Way; 2] = [Way::Up, Way::Down];
+
+    /// The other way.
+    pub const fn back(self) -> Way {
+        match self {
+            Way::Up => Way::Down,
+            Way::Down => Way::Up,
+        }
+    }
+}
+
+/// Collects events, and remembers of each link what is needed to name them.
+#[derive(Debug, Default)]
+pub struct Recorder {
+    events: Vec<Event>,
+    links: BTreeMap<LinkId, Watched>,
+    packets: u64,
+}
+
+/// A link as its bystander knows it.
+#[derive(Debug)]
+struct Watched {
+    client: Name,
+    broker: Name,
+    version: Option<Version>,
+    arriving: [Arriving; 2],
+    ends: u8,
+}
+
+/// Bytes that arrive.
+#[derive(Debug)]
+enum Arriving {
+    Packets(Reader),
+    /// Something came that is no packet: from there on the bytes are taken as they are.
+    Garbage,
+}
+
+impl Recorder {
+    /// Nothing has happened yet.
+    pub fn new() -> Recorder {
+        Recorder::default()
+    }
+
+    /// Notes an event.
+    pub fn note(&mut self, time: Time, what: What) {
+        self.events.push(Event { time, what });
+    }
+
+    /// A client dials: from now on the link has its names.
+    pub fn dialled(&mut self, link: LinkId, client: &Name, broker: &Name) {
+        let arriving = [Arriving::Packets(Reader::new(ANY_SIZE)), Arriving::Packets(Reader::new(ANY_SIZE))];
+        let watched = Watched { client: client.clone(), broker: broker.clone(), version: None, arriving, ends: 2 };
+        self.links.insert(link, watched);
+    }
+
+    /// The connection is made.
+    pub fn opened(&mut self, time: Time, link: LinkId) {
+        if let Some(watched) = self.links.get(&link) {
+            let (client, broker) = (watched.client.clone(), watched.broker.clone());
+            self.note(time, What::Opened { link, client, broker });
+        }
+    }
+
+    /// The connection could not be made.
+    pub fn unreachable(&mut self, time: Time, link: LinkId, why: impl Into<String>) {
+        if let Some(watched) = self.links.remove(&link) {
+            self.note(time, What::Unreachable { link, client: watched.client, why: why.into() });
+        }
+    }
+
+    /// The side that sends `way` is done with the connection.
+    pub fn closed(&mut self, time: Time, link: LinkId, way: Way, cause: Cause) {
+        let Some(watched) = self.links.get_mut(&link) else { return };
+        let at = match way {
+            Way::Up => watched.client.clone(),
+            Way::Down => watched.broker.clone(),
+        };
+        watched.ends = watched.ends.saturating_sub(1);
+        if watched.ends == 0 {
+            self.links.remove(&link);
+        }
+        self.note(time, What::Closed { link, at, cause });
+    }
+
+    /// One packet was handed to the network.
+    pub fn left(&mut self, time: Time, link: LinkId, way: Way, packet: Bytes) {
+        if let Some(transfer) = self.transfer(link, way, packet) {
+            self.packets += 1;
+            self.note(time, What::Left(transfer));
+        }
+    }
+
+    /// Some bytes arrived.
+    pub fn arrived(&mut self, time: Time, link: LinkId, way: Way, bytes: Bytes) {
+        let Some(watched) = self.links.get_mut(&link) else { return };
+        let arriving = &mut watched.arriving[way as usize];
+        let mut whole = Vec::new();
+        let mut packets_length = 0;
+        match arriving {
+            Arriving::Garbage => whole.push(bytes),
+            Arriving::Packets(reader) => {
+                reader.feed(bytes.clone());
+                loop {
+                    match reader.next_frame() {
+                        Ok(Some(frame)) => {
+                            packets_length += frame.len();
+                            whole.push(frame);
+                        }
+                        Ok(None) => break,
+                        Err(_) => {
+                            *arriving = Arriving::Garbage;
+                            whole.push(bytes.slice(packets_length.min(bytes.len())..));
+                            break;
+                        }
+                    }
+                }
+            }
+        }
+        for packet in whole {
+            if let Some(transfer) = self.transfer(link, way, packet) {
+                self.note(time, What::Arrived(transfer));
+            }
+        }
+    }
+
+    fn transfer(&mut self, link: LinkId, way: Way, bytes: Bytes) -> Option<Transfer> {
+        let watched = self.links.get_mut(&link)?;
+        if way == Way::Up && watched.version.is_none() {
+            watched.version = asked_version(&bytes);
+        }
+        let (from, to) = match way {
+            Way::Up => (watched.client.clone(), watched.broker.clone()),
+            Way::Down => (watched.broker.clone(), watched.client.clone()),
+        };
+        Some(Transfer { link, from, to, version: watched.version.unwrap_or(Version::V3_1_1), bytes })
+    }
+
+    /// How many packets have left.
+    pub fn packets(&self) -> u64 {
+        self.packets
+    }
+
+    /// What happened since the last call, in order.
+    pub fn take(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+}
+
+/// The version that a CONNECT asks for.
+fn asked_version(packet: &Bytes) -> Option<Version> {
+    match decode(Version::V5, packet) {
+        Ok(Packet::Connect(connect)) => Some(connect.version),
+        _ => None,
+    }
+}
