@@ -11,6 +11,7 @@
 //! - [`link`], [`message`], [`timers`]: what broker and client share.
 //! - [`broker`]: the server as a state machine.
 //! - [`store`]: what must outlive a crash.
+//! - [`trace`]: what happened in a run, and its forms.
 
 pub mod broker;
 pub mod codec;
@@ -21,3 +22,4 @@ pub mod store;
 pub mod time;
 pub mod timers;
 pub mod topic;
+pub mod trace;
