@@ -18,6 +18,7 @@ pub mod codec;
 pub mod flight;
 pub mod link;
 pub mod message;
+pub mod scenario;
 pub mod store;
 pub mod time;
 pub mod timers;

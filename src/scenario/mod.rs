@@ -15,8 +15,8 @@ pub use model::{Broker, Client, Network, On, Profile, Reconnect, Scenario, Will}
 pub use pattern::{Count, Pattern};
 pub use scalar::Named;
 pub use steps::{
-    Action, Do, Names, ProgramStep, PublishStep, SendStep, Step, SubscribeOptions, SubscribeStep, TimelineDisconnect,
-    TimelinePublish, TimelineSubscribe, TimelineUnsubscribe, Way,
+    Action, DisconnectStep, Do, Names, ProgramStep, PublishStep, SendStep, Step, SubscribeOptions, SubscribeStep,
+    TimelineDisconnect, TimelinePublish, TimelineSubscribe, TimelineUnsubscribe, Way,
 };
 pub use units::{Expiry, Seconds, Span, SpanRange};
 pub use words::{CauseWord, EventWord, Hex, PacketWord, QosWord, ReasonWord, VersionWord};

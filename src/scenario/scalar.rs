@@ -6,7 +6,8 @@ use std::marker::PhantomData;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, Deserializer, Error, MapAccess, Unexpected, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, Deserializer, Error, MapAccess, SeqAccess, Unexpected, Visitor};
 
 /// Divides what is wrong from what to do about it within the text of an error, which is all that serde carries.
 pub(super) const HELP: char = '\u{1f}';
@@ -52,6 +53,11 @@ pub(super) trait Scalar: Sized {
 
     /// Reads it from a number without a fraction.
     fn from_integer(number: i128) -> Result<Self, String>;
+
+    /// Reads it from a list of words, where it may be one.
+    fn from_list(_: Vec<String>) -> Result<Self, String> {
+        Err(format!("a list stands where {} belongs", Self::WHAT))
+    }
 
     /// Reads it from any other number.
     fn from_float(number: f64) -> Result<Self, String> {
@@ -107,6 +113,70 @@ macro_rules! scalar {
     };
 }
 pub(super) use scalar;
+
+/// Reads a [`Scalar`], or a map of the fields of `M`.
+pub(super) struct ScalarOrMap<T, M>(pub(super) PhantomData<(T, M)>);
+
+impl<'de, T: Scalar + From<M>, M: Deserialize<'de>> Visitor<'de> for ScalarOrMap<T, M> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(T::WHAT)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
+        T::from_text(text).map_err(E::custom)
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<T, E> {
+        T::from_integer(number.into()).map_err(E::custom)
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<T, E> {
+        T::from_integer(number.into()).map_err(E::custom)
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<T, E> {
+        T::from_float(number).map_err(E::custom)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<T, A::Error> {
+        let mut texts = Vec::new();
+        while let Some(text) = items.next_element::<String>()? {
+            texts.push(text);
+        }
+        T::from_list(texts).map_err(A::Error::custom)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+        M::deserialize(MapAccessDeserializer::new(map)).map(T::from)
+    }
+}
+
+/// Implements `Deserialize` and `JsonSchema` for a [`Scalar`] that may also be a map of the fields of another type;
+/// `$like` is the type whose schema the short form has.
+macro_rules! scalar_or_map {
+    ($type:ident, $like:ty, $map:ty) => {
+        impl<'de> serde::Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<$type, D::Error> {
+                let visitor = $crate::scenario::scalar::ScalarOrMap::<$type, $map>(std::marker::PhantomData);
+                deserializer.deserialize_any(visitor)
+            }
+        }
+
+        impl schemars::JsonSchema for $type {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($type).into()
+            }
+
+            fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                let (short, long) = (generator.subschema_for::<$like>(), generator.subschema_for::<$map>());
+                schemars::json_schema!({ "anyOf": [short, long] })
+            }
+        }
+    };
+}
+pub(super) use scalar_or_map;
 
 /// A map in the order in which it is written, with each name once.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -49,7 +49,8 @@ impl Scalar for QosWord {
     const WHAT: &'static str = "a QoS: 0, 1 or 2";
 
     fn from_text(text: &str) -> Result<QosWord, String> {
-        let number = text.parse::<i128>().map_err(|_| with_help(format!("`{text}` is not a QoS"), "it is 0, 1 or 2"))?;
+        let number =
+            text.parse::<i128>().map_err(|_| with_help(format!("`{text}` is not a QoS"), "it is 0, 1 or 2"))?;
         QosWord::from_integer(number)
     }
 
@@ -250,7 +251,10 @@ impl Scalar for Hex {
     fn from_text(text: &str) -> Result<Hex, String> {
         let digits: Vec<char> = text.chars().filter(|c| !c.is_whitespace()).collect();
         if let Some(wrong) = digits.iter().find(|c| !c.is_ascii_hexdigit()) {
-            return Err(with_help(format!("`{wrong}` is not a hex digit"), "write two digits for each byte: \"c0 00\""));
+            return Err(with_help(
+                format!("`{wrong}` is not a hex digit"),
+                "write two digits for each byte: \"c0 00\"",
+            ));
         }
         if digits.len() % 2 != 0 {
             return Err(with_help("half a byte is missing", "write two digits for each byte: \"c0 00\""));
