@@ -1,5 +1,6 @@
 //! From a filter to the names it matches: retained messages.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
@@ -57,20 +58,23 @@ impl<V> Tree<V> {
             }
             return;
         }
+        let levels: Vec<_> = filter.levels().collect();
         let mut entries = self.entries.range::<[u8], _>(..);
         // No key before this one can match any more.
         let mut goal = Vec::new();
-        // All keys below this one match.
+        // All keys that begin with this match.
         let mut taken: Option<&[u8]> = None;
         while let Some((key, (name, value))) = entries.next() {
-            if taken.is_some_and(|above| is_below(key, above)) {
-                each(name, value);
-            } else if **key < *goal {
+            if **key < *goal {
                 entries = self.entries.range::<[u8], _>((Bound::Included(goal.as_slice()), Bound::Unbounded));
+            } else if key[0] == b'$' && filter.begins_with_wildcard() {
+                goal = vec![b'$' + 1];
+            } else if taken.is_some_and(|beginning| key.starts_with(beginning)) {
+                each(name, value);
             } else {
-                match step(filter, key, &mut goal) {
+                match step(&levels, key, &mut goal) {
                     Step::Match => each(name, value),
-                    Step::MatchAllBelow(len) => {
+                    Step::MatchAll(len) => {
                         taken = Some(&key[..len]);
                         each(name, value);
                     }
@@ -95,70 +99,62 @@ fn key(name: &str) -> Box<[u8]> {
     name.bytes().map(|byte| if byte == b'/' { SEPARATOR } else { byte }).collect()
 }
 
-fn is_below(key: &[u8], above: &[u8]) -> bool {
-    key.strip_prefix(above).is_some_and(|rest| rest.first() == Some(&SEPARATOR))
-}
-
 /// What a search does about a key.
 enum Step {
     /// It matches.
     Match,
-    /// It matches, and so does everything below its first so many bytes.
-    MatchAllBelow(usize),
+    /// It matches, and so does everything that begins with its first so many bytes.
+    MatchAll(usize),
     /// It does not match, nor does any other before the goal.
     Leap,
     /// It does not match, nor does any that follows.
     Done,
 }
 
-/// Holds `key` against `filter`; where it does not match, sets the `goal`, which lies behind `key`.
-fn step(filter: &TopicFilter, key: &[u8], goal: &mut Vec<u8>) -> Step {
-    if key[0] == b'$' && filter.begins_with_wildcard() {
-        set(goal, &[b'$' + 1]);
-        return Step::Leap;
-    }
-    // Where the level begins in the key; beyond the end when there are no more.
+/// Holds `key` against the levels of a filter; where it does not match, sets the `goal`, which lies behind `key`.
+fn step(levels: &[Level<'_>], key: &[u8], goal: &mut Vec<u8>) -> Step {
+    // Where the level begins in the key; beyond its end when there are no more.
     let mut start = 0;
     // Where the last level ends that a `+` matched: the one that has other values to offer.
     let mut variable = None;
-    let mut levels = filter.levels();
-    while let Some(level) = levels.next() {
-        if level == Level::Multi {
-            return if start == 0 { Step::Match } else { Step::MatchAllBelow(start - 1) };
+    for (at, level) in levels.iter().enumerate() {
+        if *level == Level::Multi {
+            return if start > key.len() { Step::Match } else { Step::MatchAll(start) };
         }
         let Some(rest) = key.get(start..) else {
             set(goal, key);
             goal.push(SEPARATOR);
-            descend(goal, level, levels);
+            descend(goal, &levels[at..]);
             return Step::Leap;
         };
-        let found = rest.split(|&byte| byte == SEPARATOR).next().unwrap_or_default();
-        let end = start + found.len();
-        match level {
-            Level::Literal(wanted) if found < wanted.as_bytes() => {
-                set(goal, &key[..start]);
-                descend(goal, level, levels);
-                return Step::Leap;
+        let end = start + rest.iter().position(|&byte| byte == SEPARATOR).unwrap_or(rest.len());
+        if let Level::Literal(wanted) = level {
+            match key[start..end].cmp(wanted.as_bytes()) {
+                Ordering::Less => {
+                    set(goal, &key[..start]);
+                    descend(goal, &levels[at..]);
+                    return Step::Leap;
+                }
+                Ordering::Equal => {}
+                Ordering::Greater => return leave(key, variable, goal),
             }
-            Level::Literal(wanted) if found > wanted.as_bytes() => return leave(key, variable, goal),
-            Level::Literal(_) => {}
-            Level::Single | Level::Multi => variable = Some(end),
+        } else {
+            variable = Some(end);
         }
         start = end + 1;
     }
     if start > key.len() { Step::Match } else { leave(key, variable, goal) }
 }
 
-/// Extends the goal, which ends where `level` begins, by the levels that are known.
-fn descend<'a>(goal: &mut Vec<u8>, mut level: Level<'a>, mut rest: impl Iterator<Item = Level<'a>>) {
-    while let Level::Literal(literal) = level {
+/// Extends the goal, which ends where the first of `levels` begins, by those that are known.
+fn descend(goal: &mut Vec<u8>, levels: &[Level<'_>]) {
+    let mut levels = levels.iter().peekable();
+    while let Some(Level::Literal(literal)) = levels.next() {
         goal.extend_from_slice(literal.as_bytes());
-        match rest.next() {
-            // `#` also matches the level above it.
-            None | Some(Level::Multi) => return,
-            Some(next) => level = next,
+        // `#` also matches the level above it.
+        if levels.peek().is_some_and(|next| **next != Level::Multi) {
+            goal.push(SEPARATOR);
         }
-        goal.push(SEPARATOR);
     }
 }
 
