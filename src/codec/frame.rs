@@ -1,41 +1,44 @@
-//! One packet ready to be sent.
+//! A packet ready to be sent.
 
 use bytes::{Bytes, BytesMut};
 
-use super::packet::{Packet, Version};
-use super::write::{Unencodable, encode, publish_head};
+use super::packet::{Packet, Publish};
+use super::write::{Unencodable, encode, put_publish};
+use super::{Version, fault::Malformed};
 
-/// An encoded packet: a small head and a shared payload, so that a message to a thousand subscribers is encoded once
-/// and its payload never copied.
+/// Payloads from here on are shared, not copied behind the head.
+const WORTH_SHARING: usize = 512;
+
+/// One encoded packet: a small head, and the payload of a PUBLISH where it is worth sharing between the frames of many
+/// subscribers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Frame {
-    /// The packet up to a large payload, or all of it.
+    /// What comes first.
     pub head: Bytes,
-    /// The payload if it is large, else nothing.
+    /// What follows it; often empty.
     pub payload: Bytes,
 }
-
-/// Below this many bytes a payload is copied behind its head: one buffer is cheaper to send than two.
-const WORTH_SHARING: usize = 512;
 
 impl Frame {
     /// Encodes a packet.
     ///
     /// # Errors
-    /// If the standard forbids it as it is.
+    /// Why it cannot be sent.
     pub fn new(packet: &Packet, version: Version) -> Result<Frame, Unencodable> {
         match packet {
-            Packet::Publish(publish) if publish.payload.len() >= WORTH_SHARING => {
-                let mut head = Vec::new();
-                publish_head(publish, version, publish.payload.len(), &mut head)?;
-                Ok(Frame { head: head.into(), payload: publish.payload.clone() })
-            }
-            packet => {
+            Packet::Publish(publish) if publish.payload.len() >= WORTH_SHARING => Frame::sharing(publish, version),
+            _ => {
                 let mut head = Vec::new();
                 encode(packet, version, &mut head)?;
-                Ok(Frame { head: head.into(), payload: Bytes::new() })
+                Ok(Frame::from(Bytes::from(head)))
             }
         }
+    }
+
+    fn sharing(publish: &Publish, version: Version) -> Result<Frame, Unencodable> {
+        let mut head = Vec::new();
+        put_publish(publish, version, &mut head)?;
+        Ok(Frame { head: head.into(), payload: publish.payload.clone() })
     }
 
     /// How many bytes it has.
@@ -43,12 +46,12 @@ impl Frame {
         self.head.len() + self.payload.len()
     }
 
-    /// Whether it has none, which no packet has.
+    /// Whether it has no bytes, which no packet has.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Its bytes in one piece.
+    /// The whole packet in one piece.
     pub fn to_bytes(&self) -> Bytes {
         if self.payload.is_empty() {
             return self.head.clone();
@@ -57,5 +60,20 @@ impl Frame {
         whole.extend_from_slice(&self.head);
         whole.extend_from_slice(&self.payload);
         whole.freeze()
+    }
+
+    /// The packet that it is.
+    ///
+    /// # Errors
+    /// What is wrong with it: it may have been made of any bytes.
+    pub fn decode(&self, version: Version) -> Result<Packet, Malformed> {
+        super::decode(version, &self.to_bytes())
+    }
+}
+
+impl From<Bytes> for Frame {
+    /// Any bytes, to be sent as they are.
+    fn from(head: Bytes) -> Frame {
+        Frame { head, payload: Bytes::new() }
     }
 }

@@ -1,13 +1,9 @@
 //! Bytes to packets and back, for MQTT 3.1.1 and 5.0.
 //!
-//! | file | what |
-//! |---|---|
-//! | `packet` | the packets, shaped as in 5.0 |
-//! | `property`, `reason`, `fault` | three tables: properties, reason codes, what can be wrong |
-//! | `reader` | a stream cut into packets |
-//! | `read`, `write` | one packet from its bytes, and back |
-//! | `frame` | one packet ready to be sent |
-//! | `text`, `wire` | the data types |
+//! The version is an argument of reader and writer. Packets are shaped as in 5.0; what 3.1.1 has no place for is empty
+//! in packets read from it and left out of packets written for it. Reading is strict: what a standard calls malformed
+//! or a protocol error, and what a single packet shows, is refused with the statement that it breaks. It copies neither
+//! topics nor payloads.
 
 mod fault;
 mod frame;

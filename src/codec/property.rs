@@ -22,7 +22,9 @@ pub enum Place {
 /// The type of a property's value on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// 0 or 1.
+    /// 0 or 1, a number.
+    Bit,
+    /// 0 or 1, no or yes.
     Flag,
     /// A two byte integer.
     Two,
@@ -54,6 +56,49 @@ pub enum Value {
     Pair(Text, Text),
 }
 
+impl From<bool> for Value {
+    fn from(flag: bool) -> Value {
+        Value::Byte(flag.into())
+    }
+}
+
+impl From<u8> for Value {
+    fn from(number: u8) -> Value {
+        Value::Byte(number)
+    }
+}
+
+impl From<u16> for Value {
+    fn from(number: u16) -> Value {
+        Value::Two(number)
+    }
+}
+
+impl From<u32> for Value {
+    /// For a variable byte integer too.
+    fn from(number: u32) -> Value {
+        Value::Four(number)
+    }
+}
+
+impl From<Text> for Value {
+    fn from(text: Text) -> Value {
+        Value::Text(text)
+    }
+}
+
+impl From<Bytes> for Value {
+    fn from(bytes: Bytes) -> Value {
+        Value::Binary(bytes)
+    }
+}
+
+impl From<(Text, Text)> for Value {
+    fn from((name, value): (Text, Text)) -> Value {
+        Value::Pair(name, value)
+    }
+}
+
 /// Writes the table: identifier, name, name of its getter, kind, where it may stand.
 macro_rules! properties {
     ($($identifier:literal $name:ident $getter:ident $kind:ident [$($packet:ident)*] $($extra:ident)*,)*) => {
@@ -75,6 +120,11 @@ macro_rules! properties {
             /// Its name in snake case, as scenarios and reports spell it.
             pub const fn name(self) -> &'static str {
                 match self { $(Property::$name => stringify!($getter),)* }
+            }
+
+            /// The property with this name in snake case.
+            pub fn from_name(name: &str) -> Option<Property> {
+                match name { $(stringify!($getter) => Some(Property::$name),)* _ => None }
             }
 
             const fn kind(self) -> Kind {
@@ -132,7 +182,16 @@ macro_rules! getter {
             })
         }
     };
-    ($name:ident $getter:ident Flag) => { getter!(@ $name $getter Byte u8); };
+    ($name:ident $getter:ident Bit) => { getter!(@ $name $getter Byte u8); };
+    ($name:ident $getter:ident Flag) => {
+        #[doc = concat!("The value of `", stringify!($name), "`, if it is given.")]
+        pub fn $getter(&self) -> Option<bool> {
+            match self.find(Property::$name)? {
+                Value::Byte(value) => Some(value != 0),
+                _ => None,
+            }
+        }
+    };
     ($name:ident $getter:ident Two) => { getter!(@ $name $getter Two u16); };
     ($name:ident $getter:ident TwoAboveZero) => { getter!(@ $name $getter Two u16); };
     ($name:ident $getter:ident Four) => { getter!(@ $name $getter Four u32); };
@@ -149,7 +208,7 @@ macro_rules! getter {
 }
 
 properties! {
-    0x01 PayloadFormatIndicator payload_format_indicator Flag [Publish] WILL,
+    0x01 PayloadFormatIndicator payload_format_indicator Bit [Publish] WILL,
     0x02 MessageExpiryInterval message_expiry_interval Four [Publish] WILL,
     0x03 ContentType content_type Text [Publish] WILL,
     0x08 ResponseTopic response_topic Topic [Publish] WILL,
@@ -160,16 +219,16 @@ properties! {
     0x13 ServerKeepAlive server_keep_alive Two [ConnAck],
     0x15 AuthenticationMethod authentication_method Text [Connect ConnAck Auth],
     0x16 AuthenticationData authentication_data Binary [Connect ConnAck Auth],
-    0x17 RequestProblemInformation request_problem_information Flag [Connect],
+    0x17 RequestProblemInformation request_problem_information Bit [Connect],
     0x18 WillDelayInterval will_delay_interval Four [] WILL,
-    0x19 RequestResponseInformation request_response_information Flag [Connect],
+    0x19 RequestResponseInformation request_response_information Bit [Connect],
     0x1A ResponseInformation response_information Text [ConnAck],
     0x1C ServerReference server_reference Text [ConnAck Disconnect],
     0x1F ReasonString reason_string Text [ConnAck PubAck PubRec PubRel PubComp SubAck UnsubAck Disconnect Auth],
     0x21 ReceiveMaximum receive_maximum TwoAboveZero [Connect ConnAck],
     0x22 TopicAliasMaximum topic_alias_maximum Two [Connect ConnAck],
     0x23 TopicAlias topic_alias TwoAboveZero [Publish],
-    0x24 MaximumQos maximum_qos Flag [ConnAck],
+    0x24 MaximumQos maximum_qos Bit [ConnAck],
     0x25 RetainAvailable retain_available Flag [ConnAck],
     0x26 UserProperty user_property Pair [] ALL,
     0x27 MaximumPacketSize maximum_packet_size FourAboveZero [Connect ConnAck],
@@ -183,6 +242,9 @@ properties! {
 /// Whatever is in here is well-formed by itself; where it may stand is checked on the way in and out.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Properties(Bytes);
+
+/// Stands where a property could not be written; the standard has no property 0.
+const UNWRITABLE: u8 = 0;
 
 impl Properties {
     /// No properties.
@@ -200,20 +262,22 @@ impl Properties {
         self.0.len()
     }
 
-    /// These and one more.
+    /// These and one more: see [`Properties::push`].
     #[must_use]
-    pub fn with(mut self, property: Property, value: Value) -> Properties {
+    pub fn with(mut self, property: Property, value: impl Into<Value>) -> Properties {
         self.push(property, value);
         self
     }
 
-    /// Adds one. A value of another type than the property's is left out: there is no way to write it.
-    pub fn push(&mut self, property: Property, value: Value) {
+    /// Adds one behind the others. If the value cannot be written (it is of another type than the property's, or too
+    /// long), the encoder refuses any packet with these properties.
+    pub fn push(&mut self, property: Property, value: impl Into<Value>) {
         let mut wire = Vec::with_capacity(self.0.len() + 16);
         wire.extend_from_slice(&self.0);
-        if put_property(&mut wire, property, &value) {
-            self.0 = wire.into();
+        if !put_property(&mut wire, property, &value.into()) {
+            wire.push(UNWRITABLE);
         }
+        self.0 = wire.into();
     }
 
     /// All but these, in order.
@@ -263,16 +327,18 @@ impl Properties {
     }
 
     /// Properties as they came from the wire, checked for what may stand in this place.
+    #[inline]
     pub(super) fn parse(wire: Bytes, place: Place) -> Result<Properties, Malformed> {
         if !wire.is_empty() {
-            check(&wire, place)?;
+            check::<true>(&wire, place)?;
         }
         Ok(Properties(wire))
     }
 
     /// Whether all of them may stand there.
+    #[inline]
     pub(super) fn fit(&self, place: Place) -> Result<(), Malformed> {
-        check(&self.0, place)
+        if self.0.is_empty() { Ok(()) } else { check::<false>(&self.0, place) }
     }
 }
 
@@ -282,7 +348,8 @@ impl fmt::Debug for Properties {
     }
 }
 
-fn check(wire: &[u8], place: Place) -> Result<(), Malformed> {
+/// Checks what may stand in a place; with `STRINGS`, also that strings are strings.
+fn check<const STRINGS: bool>(wire: &[u8], place: Place) -> Result<(), Malformed> {
     let mut cursor = Cursor { wire, at: 0 };
     let mut seen = 0_u64;
     while let Some((property, span)) = cursor.next_span()? {
@@ -294,7 +361,7 @@ fn check(wire: &[u8], place: Place) -> Result<(), Malformed> {
             return Err(Fault::PropertyRepeated.into());
         }
         seen |= bit;
-        span.check(wire, property)?;
+        span.check::<STRINGS>(wire, property)?;
     }
     let data_without_method = seen & (1 << Property::AuthenticationData as u8) != 0
         && seen & (1 << Property::AuthenticationMethod as u8) == 0;
@@ -324,7 +391,7 @@ impl Cursor<'_> {
         self.at += 1;
         let property = Property::from_identifier(identifier).ok_or(Fault::PropertyUnknown)?;
         let span = match property.kind() {
-            Kind::Flag => Span::Byte(self.take::<1>()?[0]),
+            Kind::Bit | Kind::Flag => Span::Byte(self.take::<1>()?[0]),
             Kind::Two | Kind::TwoAboveZero => Span::Two(u16::from_be_bytes(self.take()?)),
             Kind::Four | Kind::FourAboveZero => Span::Four(u32::from_be_bytes(self.take()?)),
             Kind::VariableAboveZero => {
@@ -360,10 +427,13 @@ impl Cursor<'_> {
 
 impl Span {
     /// Whether the value is one that the property may have.
-    fn check(&self, wire: &[u8], property: Property) -> Result<(), Malformed> {
-        let string = |(start, end): (usize, usize)| text::check(&wire[start..end]).map_err(Malformed::from);
+    #[inline]
+    fn check<const STRINGS: bool>(&self, wire: &[u8], property: Property) -> Result<(), Malformed> {
+        let string = |(start, end): (usize, usize)| {
+            if STRINGS { text::check(&wire[start..end]).map_err(Malformed::from) } else { Ok(()) }
+        };
         match (property.kind(), self) {
-            (Kind::Flag, Span::Byte(2..)) => Err(Fault::PropertyValue.into()),
+            (Kind::Bit | Kind::Flag, Span::Byte(2..)) => Err(Fault::PropertyValue.into()),
             (Kind::TwoAboveZero, Span::Two(0)) if property == Property::TopicAlias => Err(Fault::TopicAliasZero.into()),
             (Kind::TwoAboveZero, Span::Two(0))
             | (Kind::FourAboveZero, Span::Four(0))
@@ -371,8 +441,13 @@ impl Span {
             (_, Span::Field(Kind::Text, start, end)) => string((*start, *end)),
             (_, Span::Field(Kind::Topic, start, end)) => {
                 string((*start, *end))?;
-                let wildcard = wire[*start..*end].iter().any(|byte| matches!(byte, b'+' | b'#'));
-                if wildcard { Err(Fault::ResponseTopicWildcard.into()) } else { Ok(()) }
+                if start == end {
+                    Err(Fault::TopicEmpty.into())
+                } else if text::has_wildcard(&wire[*start..*end]) {
+                    Err(Fault::ResponseTopicWildcard.into())
+                } else {
+                    Ok(())
+                }
             }
             (_, Span::Pair { name, value }) => string(*name).and_then(|()| string(*value)),
             _ => Ok(()),
@@ -399,7 +474,7 @@ fn put_property(out: &mut Vec<u8>, property: Property, value: &Value) -> bool {
     let before = out.len();
     out.push(property as u8);
     let written = match (property.kind(), value) {
-        (Kind::Flag, Value::Byte(byte)) => {
+        (Kind::Bit | Kind::Flag, Value::Byte(byte)) => {
             out.push(*byte);
             true
         }
@@ -411,7 +486,7 @@ fn put_property(out: &mut Vec<u8>, property: Property, value: &Value) -> bool {
             out.extend_from_slice(&number.to_be_bytes());
             true
         }
-        (Kind::VariableAboveZero, Value::Variable(number)) => put_variable(out, *number),
+        (Kind::VariableAboveZero, Value::Variable(number) | Value::Four(number)) => put_variable(out, *number),
         (Kind::Text | Kind::Topic, Value::Text(text)) => put_field(out, text.as_bytes()),
         (Kind::Binary, Value::Binary(bytes)) => put_field(out, bytes),
         (Kind::Pair, Value::Pair(name, value)) => put_field(out, name.as_bytes()) && put_field(out, value.as_bytes()),

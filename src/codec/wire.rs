@@ -36,10 +36,10 @@ pub(crate) fn put_variable(out: &mut Vec<u8>, mut number: u32) -> bool {
         return false;
     }
     while number >= 0x80 {
-        out.push((number & 0x7f) as u8 | 0x80);
+        out.push(number.to_le_bytes()[0] | 0x80);
         number >>= 7;
     }
-    out.push(number as u8);
+    out.push(number.to_le_bytes()[0]);
     true
 }
 

@@ -1,359 +1,362 @@
 //! Packets to bytes.
 
+use bytes::Bytes;
 use thiserror::Error;
 
-use super::fault::Malformed;
-use super::packet::{Ack, Connect, Packet, PacketIdentifier, PacketType, Publish, Qos, Subscription, Version};
+use super::fault::{Fault, Malformed};
+use super::packet::*;
 use super::property::{Place, Properties};
-use super::reason::Reason;
-use super::text::{MAX_FIELD_LEN, Text};
+use super::read::{check_alias_for_topic, check_method, check_will_topic, code_fault, connect_flag, reserved_flags};
+use super::text::has_wildcard;
 use super::wire::{MAX_VARIABLE, put_field, put_variable, variable_len};
+use super::{Reason, Version};
 
-/// Why a packet cannot be sent as it is.
+/// Why a packet cannot be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Unencodable {
-    /// Its remaining length is above 268,435,455 bytes.
-    #[error("the packet is longer than 256 MiB")]
-    TooLong,
-    /// A binary field is longer than 65,535 bytes.
+    /// A receiver would refuse it.
+    #[error("{0}")]
+    Forbidden(Fault),
+    /// It has more than 268,435,455 bytes behind its fixed header.
+    #[error("the packet is longer than 268,435,455 bytes")]
+    PacketTooLong,
+    /// A binary field (password, will payload) has more than 65,535 bytes.
     #[error("a field is longer than 65,535 bytes")]
     FieldTooLong,
-    /// This version has no way to say it.
-    #[error("MQTT {0} has no way to say this")]
-    NotInThisVersion(Version),
-    /// QoS 1 and 2 need a packet identifier, QoS 0 has none.
-    #[error("a PUBLISH has a packet identifier exactly at QoS 1 and 2")]
-    PacketIdentifier,
-    /// DUP says "again", and QoS 0 is sent once.
-    #[error("DUP is set at QoS 0")]
-    Dup,
-    /// A list is empty that must not be.
-    #[error("the packet names no topic filter, or no reason code")]
-    Empty,
-    /// A topic name is empty, or contains a wildcard.
-    #[error("the topic name is empty or contains a wildcard")]
-    Topic,
-    /// The reason code is not one for this packet, or contradicts the rest of it.
-    #[error("{0} does not fit this packet")]
-    Reason(Reason),
-    /// The properties do not fit this packet.
-    #[error("{0}")]
-    Properties(Malformed),
-    /// A password without a user name, in 3.1.1.
-    #[error("a password needs a user name in MQTT 3.1.1")]
-    PasswordWithoutUserName,
+    /// A PUBLISH at QoS 1 or 2 has no packet identifier.
+    #[error("there is no packet identifier")]
+    NoPacketIdentifier,
+    /// A PUBLISH at QoS 0 has a packet identifier.
+    #[error("there is a packet identifier at QoS 0")]
+    PacketIdentifierAtQos0,
+    /// 3.1.1 has no CONNACK return code for the reason: the link is closed without a word.
+    #[error("no CONNACK return code of 3.1.1 says: {0}")]
+    NoReturnCode(Reason),
+    /// 3.1.1 allows no empty client identifier without a clean session (3.1.3-7).
+    #[error("the client identifier is empty and the session is not clean")]
+    EmptyClientIdentifier,
 }
 
-/// Appends a packet to `out`. A CONNECT is written in the version it names.
+impl From<Fault> for Unencodable {
+    fn from(fault: Fault) -> Unencodable {
+        Unencodable::Forbidden(fault)
+    }
+}
+
+impl From<Malformed> for Unencodable {
+    fn from(malformed: Malformed) -> Unencodable {
+        Unencodable::Forbidden(malformed.fault)
+    }
+}
+
+/// Appends a packet to `out`. What 3.1.1 has no place for (properties, most reason codes, subscription options) is left
+/// out in 3.1.1. A CONNECT is written in the version that it asks for.
 ///
 /// # Errors
-/// If the standard forbids it as it is; `out` is then left as it was.
+/// Why it cannot be sent; `out` is then as it was.
+#[inline]
 pub fn encode(packet: &Packet, version: Version, out: &mut Vec<u8>) -> Result<(), Unencodable> {
-    let before = out.len();
-    let result = write(packet, version, out);
-    if result.is_err() {
-        out.truncate(before);
+    if let Packet::Publish(publish) = packet {
+        put_publish(publish, version, out)?;
+        out.extend_from_slice(&publish.payload);
+        return Ok(());
     }
-    result
+    let before = out.len();
+    put(packet, version, out).inspect_err(|_| out.truncate(before))
+}
+
+/// All of a PUBLISH but its payload.
+#[inline]
+pub(super) fn put_publish(publish: &Publish, version: Version, out: &mut Vec<u8>) -> Result<(), Unencodable> {
+    let Publish { dup, qos, retain, topic, packet_identifier, properties, payload } = publish;
+    if *dup && *qos == Qos::AtMostOnce {
+        return Err(Fault::DupAtQos0.into());
+    }
+    if packet_identifier.is_some() != (*qos != Qos::AtMostOnce) {
+        return Err(match packet_identifier {
+            Some(_) => Unencodable::PacketIdentifierAtQos0,
+            None => Unencodable::NoPacketIdentifier,
+        });
+    }
+    let topic = topic.as_bytes();
+    if topic.is_empty() {
+        check_alias_for_topic(version, properties)?;
+    } else if has_wildcard(topic) {
+        return Err(Fault::TopicWildcard.into());
+    }
+    let identifier_len = if packet_identifier.is_some() { 2 } else { 0 };
+    let remaining = 2 + topic.len() + identifier_len + properties_len(properties, version) + payload.len();
+    let remaining = remaining_length(remaining)?;
+    if version == Version::V5 {
+        properties.fit(Place::In(PacketType::Publish))?;
+    }
+
+    let flags = u8::from(*dup) << 3 | qos.number() << 1 | u8::from(*retain);
+    out.reserve(remaining as usize + 5);
+    out.push(PacketType::Publish.number() << 4 | flags);
+    put_variable(out, remaining);
+    // A `Text` is never longer than a field can be.
+    put_field(out, topic);
+    if let Some(identifier) = packet_identifier {
+        out.extend_from_slice(&identifier.get().to_be_bytes());
+    }
+    put_properties(properties, version, out);
+    Ok(())
 }
 
 #[inline]
-fn write(packet: &Packet, version: Version, out: &mut Vec<u8>) -> Result<(), Unencodable> {
+fn remaining_length(bytes: usize) -> Result<u32, Unencodable> {
+    u32::try_from(bytes).ok().filter(|&len| len <= MAX_VARIABLE).ok_or(Unencodable::PacketTooLong)
+}
+
+/// How many bytes the properties take with the length before them.
+#[inline]
+fn properties_len(properties: &Properties, version: Version) -> usize {
+    match version {
+        Version::V3_1_1 => 0,
+        Version::V5 => variable_len(properties.len()) + properties.len(),
+    }
+}
+
+#[inline]
+fn put_properties(properties: &Properties, version: Version, out: &mut Vec<u8>) {
+    if version == Version::V5 {
+        // Their length has been found to fit the packet.
+        put_variable(out, u32::try_from(properties.len()).unwrap_or(u32::MAX));
+        out.extend_from_slice(properties.as_wire());
+    }
+}
+
+/// Writes the head of a packet whose body takes `remaining` bytes.
+fn put_head(packet_type: PacketType, remaining: usize, out: &mut Vec<u8>) -> Result<(), Unencodable> {
+    let remaining = remaining_length(remaining)?;
+    out.reserve(remaining as usize + 5);
+    out.push(packet_type.number() << 4 | reserved_flags(packet_type));
+    put_variable(out, remaining);
+    Ok(())
+}
+
+fn put(packet: &Packet, version: Version, out: &mut Vec<u8>) -> Result<(), Unencodable> {
+    let packet_type = packet.packet_type();
     match packet {
+        Packet::Connect(connect) => put_connect(connect, out),
+        Packet::ConnAck(connack) => put_connack(connack, version, out),
         Packet::Publish(publish) => {
-            publish_head(publish, version, publish.payload.len(), out)?;
+            put_publish(publish, version, out)?;
             out.extend_from_slice(&publish.payload);
             Ok(())
         }
-        Packet::Ack(ack) => write_ack(ack, version, out),
-        Packet::PingReq => {
-            out.extend_from_slice(&[0xC0, 0]);
-            Ok(())
+        Packet::Ack(ack) => {
+            let identifier = ack.packet_identifier.get().to_be_bytes();
+            put_outcome(packet_type, &identifier, ack.reason, &ack.properties, version, out)
         }
-        Packet::PingResp => {
-            out.extend_from_slice(&[0xD0, 0]);
-            Ok(())
-        }
-        packet => {
-            let mut body = Body { out: Vec::with_capacity(64), version };
-            body.rest(packet)?;
-            let len = u32::try_from(body.out.len()).map_err(|_| Unencodable::TooLong)?;
-            let flags = match packet {
-                Packet::Subscribe(_) | Packet::Unsubscribe(_) => 0b0010,
-                _ => 0,
+        Packet::Subscribe(subscribe) => put_subscribe(subscribe, version, out),
+        Packet::SubAck(suback) => {
+            let code = |reason: Reason| match version {
+                Version::V3_1_1 if reason.is_error() => Reason::UnspecifiedError.code(),
+                _ => reason.code(),
             };
-            out.push(packet.packet_type().number() << 4 | flags);
-            if !put_variable(out, len) {
-                return Err(Unencodable::TooLong);
+            let SubAck { packet_identifier, properties, reasons } = suback;
+            put_codes(packet_type, *packet_identifier, properties, reasons, code, version, out)
+        }
+        Packet::Unsubscribe(unsubscribe) => put_unsubscribe(unsubscribe, version, out),
+        Packet::UnsubAck(UnsubAck { packet_identifier, properties, reasons }) => {
+            let reasons = if version == Version::V3_1_1 { &[][..] } else { reasons };
+            put_codes(packet_type, *packet_identifier, properties, reasons, Reason::code, version, out)
+        }
+        Packet::PingReq | Packet::PingResp => put_head(packet_type, 0, out),
+        Packet::Disconnect(disconnect) => {
+            put_outcome(packet_type, &[], disconnect.reason, &disconnect.properties, version, out)
+        }
+        Packet::Auth(auth) => {
+            if version == Version::V3_1_1 {
+                return Err(Fault::NotInThisVersion.into());
             }
-            out.extend_from_slice(&body.out);
-            Ok(())
+            check_method(auth)?;
+            put_outcome(packet_type, &[], auth.reason, &auth.properties, version, out)
         }
     }
 }
 
-/// Everything of a PUBLISH but the payload, so that a payload can be sent from where it lies.
-#[inline]
-pub(super) fn publish_head(
-    publish: &Publish,
-    version: Version,
-    payload_len: usize,
-    out: &mut Vec<u8>,
-) -> Result<(), Unencodable> {
-    check_publish(publish, version)?;
-    let id_len = if publish.packet_identifier.is_some() { 2 } else { 0 };
-    let properties = properties_of(&publish.properties, version);
-    let properties_len = match version {
-        Version::V3_1_1 => 0,
-        Version::V5 => variable_len(properties.len()) + properties.len(),
-    };
-    let topic = publish.topic.as_bytes();
-    let remaining = 2 + topic.len() + id_len + properties_len + payload_len;
-    let remaining = u32::try_from(remaining).ok().filter(|len| *len <= MAX_VARIABLE).ok_or(Unencodable::TooLong)?;
-    out.reserve(5 + remaining as usize);
-    let flags = u8::from(publish.dup) << 3 | publish.qos.number() << 1 | u8::from(publish.retain);
-    out.push(0x30 | flags);
-    put_variable(out, remaining);
-    put_field(out, topic);
-    if let Some(id) = publish.packet_identifier {
-        out.extend_from_slice(&id.get().to_be_bytes());
+fn put_connect(connect: &Connect, out: &mut Vec<u8>) -> Result<(), Unencodable> {
+    let Connect { version, clean_start, keep_alive, client_id, will, username, password, properties } = connect;
+    let version = *version;
+    if version == Version::V3_1_1 && client_id.is_empty() && !clean_start {
+        return Err(Unencodable::EmptyClientIdentifier);
+    }
+    if version == Version::V3_1_1 && password.is_some() && username.is_none() {
+        return Err(Fault::PasswordWithoutUserName.into());
+    }
+    let mut flags = 0;
+    let mut remaining = 10 + properties_len(properties, version) + 2 + client_id.len();
+    if *clean_start {
+        flags |= connect_flag::CLEAN_START;
+    }
+    if let Some(will) = will {
+        check_will_topic(&will.topic)?;
+        flags |= connect_flag::WILL | will.qos.number() << connect_flag::WILL_QOS_SHIFT;
+        if will.retain {
+            flags |= connect_flag::WILL_RETAIN;
+        }
+        remaining += properties_len(&will.properties, version) + 2 + will.topic.len() + 2 + will.payload.len();
+    }
+    if let Some(username) = username {
+        flags |= connect_flag::USER_NAME;
+        remaining += 2 + username.len();
+    }
+    if let Some(password) = password {
+        flags |= connect_flag::PASSWORD;
+        remaining += 2 + password.len();
     }
     if version == Version::V5 {
-        if !publish.properties.is_empty() {
-            fit(&publish.properties, Place::In(PacketType::Publish))?;
-        }
-        put_variable(out, u32::try_from(properties.len()).map_err(|_| Unencodable::TooLong)?);
-        out.extend_from_slice(properties);
+        properties.fit(Place::In(PacketType::Connect))?;
+        will.as_ref().map_or(Ok(()), |will| will.properties.fit(Place::Will))?;
+    }
+
+    put_head(PacketType::Connect, remaining, out)?;
+    put_field(out, b"MQTT");
+    let level = match version {
+        Version::V3_1_1 => 4,
+        Version::V5 => 5,
+    };
+    out.extend_from_slice(&[level, flags]);
+    out.extend_from_slice(&keep_alive.to_be_bytes());
+    put_properties(properties, version, out);
+    put_field(out, client_id.as_bytes());
+    if let Some(will) = will {
+        put_properties(&will.properties, version, out);
+        put_field(out, will.topic.as_bytes());
+        put_binary(&will.payload, out)?;
+    }
+    if let Some(username) = username {
+        put_field(out, username.as_bytes());
+    }
+    if let Some(password) = password {
+        put_binary(password, out)?;
     }
     Ok(())
 }
 
-#[inline]
-fn check_publish(publish: &Publish, version: Version) -> Result<(), Unencodable> {
-    if (publish.qos == Qos::AtMostOnce) != publish.packet_identifier.is_none() {
-        return Err(Unencodable::PacketIdentifier);
-    }
-    if publish.dup && publish.qos == Qos::AtMostOnce {
-        return Err(Unencodable::Dup);
-    }
-    let aliased = version == Version::V5 && publish.topic.is_empty() && publish.properties.topic_alias().is_some();
-    if aliased { Ok(()) } else { check_topic(&publish.topic) }
+fn put_binary(bytes: &Bytes, out: &mut Vec<u8>) -> Result<(), Unencodable> {
+    if put_field(out, bytes) { Ok(()) } else { Err(Unencodable::FieldTooLong) }
 }
 
-#[inline]
-fn check_topic(topic: &Text) -> Result<(), Unencodable> {
-    let bytes = topic.as_bytes();
-    let wildcard = bytes.iter().fold(false, |found, &byte| found | (byte == b'+') | (byte == b'#'));
-    if wildcard || bytes.is_empty() { Err(Unencodable::Topic) } else { Ok(()) }
+fn put_connack(connack: &ConnAck, version: Version, out: &mut Vec<u8>) -> Result<(), Unencodable> {
+    let ConnAck { session_present, reason, properties } = connack;
+    if *session_present && *reason != Reason::Success {
+        return Err(Fault::SessionPresentWithError.into());
+    }
+    let code = match version {
+        Version::V3_1_1 => reason.return_code().ok_or(Unencodable::NoReturnCode(*reason))?,
+        Version::V5 if reason.allowed_in(PacketType::ConnAck) => reason.code(),
+        Version::V5 => return Err(Fault::ConnAckCode.into()),
+    };
+    if version == Version::V5 {
+        properties.fit(Place::In(PacketType::ConnAck))?;
+    }
+    put_head(PacketType::ConnAck, 2 + properties_len(properties, version), out)?;
+    out.extend_from_slice(&[u8::from(*session_present), code]);
+    put_properties(properties, version, out);
+    Ok(())
 }
 
-/// An ack leaves out what it need not say (5.0 section 3.4.2.1).
-#[inline]
-fn write_ack(ack: &Ack, version: Version, out: &mut Vec<u8>) -> Result<(), Unencodable> {
-    let packet = ack.kind.packet_type();
-    let flags = if packet == PacketType::PubRel { 0b0010 } else { 0 };
-    let [high, low] = ack.packet_identifier.get().to_be_bytes();
-    if version == Version::V3_1_1 || (ack.reason == Reason::Success && ack.properties.is_empty()) {
-        out.extend_from_slice(&[packet.number() << 4 | flags, 2, high, low]);
+/// A packet that ends in a reason code and properties, in the shortest form (5.0 section 3.4.2).
+fn put_outcome(
+    packet_type: PacketType,
+    begin: &[u8],
+    reason: Reason,
+    properties: &Properties,
+    version: Version,
+    out: &mut Vec<u8>,
+) -> Result<(), Unencodable> {
+    if version == Version::V3_1_1 || (reason == Reason::Success && properties.is_empty()) {
+        put_head(packet_type, begin.len(), out)?;
+        out.extend_from_slice(begin);
         return Ok(());
     }
-    check_reason(ack.reason, packet)?;
-    let mut body = Body { out: vec![high, low], version };
-    body.tail(ack.reason, &ack.properties, packet)?;
-    out.push(packet.number() << 4 | flags);
-    if !put_variable(out, u32::try_from(body.out.len()).map_err(|_| Unencodable::TooLong)?) {
-        return Err(Unencodable::TooLong);
+    if !reason.allowed_in(packet_type) {
+        return Err(code_fault(packet_type).into());
     }
-    out.extend_from_slice(&body.out);
+    properties.fit(Place::In(packet_type))?;
+    let more = if properties.is_empty() { 0 } else { properties_len(properties, version) };
+    put_head(packet_type, begin.len() + 1 + more, out)?;
+    out.extend_from_slice(begin);
+    out.push(reason.code());
+    if more > 0 {
+        put_properties(properties, version, out);
+    }
     Ok(())
 }
 
-/// What follows the fixed header.
-struct Body {
-    out: Vec<u8>,
-    version: Version,
-}
-
-impl Body {
-    fn rest(&mut self, packet: &Packet) -> Result<(), Unencodable> {
-        match packet {
-            Packet::Connect(connect) => self.connect(connect),
-            Packet::ConnAck(connack) => {
-                check_reason(connack.reason, PacketType::ConnAck)?;
-                if connack.session_present && connack.reason != Reason::Success {
-                    return Err(Unencodable::Reason(connack.reason));
-                }
-                let code = match self.version {
-                    Version::V3_1_1 => {
-                        connack.reason.return_code().ok_or(Unencodable::NotInThisVersion(self.version))?
-                    }
-                    Version::V5 => connack.reason.code(),
-                };
-                self.out.extend_from_slice(&[u8::from(connack.session_present), code]);
-                self.properties(&connack.properties, Place::In(PacketType::ConnAck))
-            }
-            Packet::Subscribe(subscribe) => {
-                self.identifier(subscribe.packet_identifier);
-                self.properties(&subscribe.properties, Place::In(PacketType::Subscribe))?;
-                subscribe.subscriptions.iter().try_for_each(|subscription| self.subscription(subscription))?;
-                not_empty(&subscribe.subscriptions)
-            }
-            Packet::SubAck(suback) => {
-                self.identifier(suback.packet_identifier);
-                self.properties(&suback.properties, Place::In(PacketType::SubAck))?;
-                not_empty(&suback.reasons)?;
-                let three = self.version == Version::V3_1_1;
-                self.reasons(&suback.reasons, PacketType::SubAck, |code| !three || code <= 2 || code == 0x80)
-            }
-            Packet::Unsubscribe(unsubscribe) => {
-                self.identifier(unsubscribe.packet_identifier);
-                self.properties(&unsubscribe.properties, Place::In(PacketType::Unsubscribe))?;
-                not_empty(&unsubscribe.filters)?;
-                unsubscribe.filters.iter().try_for_each(|filter| self.filter(filter))
-            }
-            Packet::UnsubAck(unsuback) => {
-                self.identifier(unsuback.packet_identifier);
-                self.properties(&unsuback.properties, Place::In(PacketType::UnsubAck))?;
-                match self.version {
-                    Version::V3_1_1 if unsuback.reasons.is_empty() => Ok(()),
-                    Version::V3_1_1 => Err(Unencodable::NotInThisVersion(self.version)),
-                    Version::V5 => {
-                        not_empty(&unsuback.reasons)?;
-                        self.reasons(&unsuback.reasons, PacketType::UnsubAck, |_| true)
-                    }
-                }
-            }
-            Packet::Disconnect(disconnect) => {
-                check_reason(disconnect.reason, PacketType::Disconnect)?;
-                let plain = disconnect.reason == Reason::Success && disconnect.properties.is_empty();
-                match (plain, self.version) {
-                    (true, _) => Ok(()),
-                    (false, Version::V3_1_1) => Err(Unencodable::NotInThisVersion(self.version)),
-                    (false, Version::V5) => {
-                        self.tail(disconnect.reason, &disconnect.properties, PacketType::Disconnect)
-                    }
-                }
-            }
-            Packet::Auth(auth) => {
-                check_reason(auth.reason, PacketType::Auth)?;
-                match self.version {
-                    Version::V3_1_1 => Err(Unencodable::NotInThisVersion(self.version)),
-                    Version::V5 if auth.reason == Reason::Success && auth.properties.is_empty() => Ok(()),
-                    Version::V5 => self.tail(auth.reason, &auth.properties, PacketType::Auth),
-                }
-            }
-            Packet::Publish(_) | Packet::Ack(_) | Packet::PingReq | Packet::PingResp => Ok(()),
-        }
+fn put_subscribe(subscribe: &Subscribe, version: Version, out: &mut Vec<u8>) -> Result<(), Unencodable> {
+    let Subscribe { packet_identifier, properties, subscriptions } = subscribe;
+    if subscriptions.is_empty() {
+        return Err(Fault::NoFilters.into());
     }
-
-    fn connect(&mut self, connect: &Connect) -> Result<(), Unencodable> {
-        self.version = connect.version;
-        let level = match connect.version {
-            Version::V3_1_1 => 4,
-            Version::V5 => 5,
+    let filters: usize = subscriptions.iter().map(|subscription| 3 + subscription.filter.len()).sum();
+    put_request(PacketType::Subscribe, *packet_identifier, properties, filters, version, out)?;
+    for Subscription { filter, options } in subscriptions {
+        let SubscriptionOptions { qos, no_local, retain_as_published, retain_handling } = options;
+        let more = match version {
+            Version::V3_1_1 => 0,
+            Version::V5 if *no_local && filter.starts_with("$share/") => return Err(Fault::NoLocalShared.into()),
+            Version::V5 => {
+                u8::from(*no_local) << 2 | u8::from(*retain_as_published) << 3 | (*retain_handling as u8) << 4
+            }
         };
-        if connect.password.is_some() && connect.username.is_none() && connect.version == Version::V3_1_1 {
-            return Err(Unencodable::PasswordWithoutUserName);
-        }
-        let mut flags = u8::from(connect.clean_start) << 1;
-        if let Some(will) = &connect.will {
-            flags |= 0x04 | will.qos.number() << 3 | u8::from(will.retain) << 5;
-        }
-        flags |= u8::from(connect.password.is_some()) << 6 | u8::from(connect.username.is_some()) << 7;
-        self.field(b"MQTT")?;
-        self.out.extend_from_slice(&[level, flags]);
-        self.out.extend_from_slice(&connect.keep_alive.to_be_bytes());
-        self.properties(&connect.properties, Place::In(PacketType::Connect))?;
-        self.field(connect.client_id.as_bytes())?;
-        if let Some(will) = &connect.will {
-            check_topic(&will.topic)?;
-            self.properties(&will.properties, Place::Will)?;
-            self.field(will.topic.as_bytes())?;
-            self.field(&will.payload)?;
-        }
-        if let Some(username) = &connect.username {
-            self.field(username.as_bytes())?;
-        }
-        connect.password.as_ref().map_or(Ok(()), |password| self.field(password))
+        put_field(out, filter.as_bytes());
+        out.push(qos.number() | more);
     }
-
-    fn subscription(&mut self, subscription: &Subscription) -> Result<(), Unencodable> {
-        self.filter(&subscription.filter)?;
-        let options = &subscription.options;
-        let extra = u8::from(options.no_local) << 2
-            | u8::from(options.retain_as_published) << 3
-            | (options.retain_handling as u8) << 4;
-        if extra != 0 && self.version == Version::V3_1_1 {
-            return Err(Unencodable::NotInThisVersion(self.version));
-        }
-        self.out.push(options.qos.number() | extra);
-        Ok(())
-    }
-
-    fn filter(&mut self, filter: &Text) -> Result<(), Unencodable> {
-        if filter.is_empty() { Err(Unencodable::Empty) } else { self.field(filter.as_bytes()) }
-    }
-
-    fn reasons(
-        &mut self,
-        reasons: &[Reason],
-        packet: PacketType,
-        exists: impl Fn(u8) -> bool,
-    ) -> Result<(), Unencodable> {
-        for &reason in reasons {
-            check_reason(reason, packet)?;
-            if !exists(reason.code()) {
-                return Err(Unencodable::NotInThisVersion(self.version));
-            }
-            self.out.push(reason.code());
-        }
-        Ok(())
-    }
-
-    /// A reason code, and properties if there are any (5.0).
-    fn tail(&mut self, reason: Reason, properties: &Properties, packet: PacketType) -> Result<(), Unencodable> {
-        self.out.push(reason.code());
-        if properties.is_empty() { Ok(()) } else { self.properties(properties, Place::In(packet)) }
-    }
-
-    fn properties(&mut self, properties: &Properties, place: Place) -> Result<(), Unencodable> {
-        if self.version == Version::V5 {
-            fit(properties, place)?;
-            let len = u32::try_from(properties.len()).map_err(|_| Unencodable::TooLong)?;
-            if !put_variable(&mut self.out, len) {
-                return Err(Unencodable::TooLong);
-            }
-            self.out.extend_from_slice(properties.as_wire());
-        }
-        Ok(())
-    }
-
-    fn identifier(&mut self, id: PacketIdentifier) {
-        self.out.extend_from_slice(&id.get().to_be_bytes());
-    }
-
-    fn field(&mut self, bytes: &[u8]) -> Result<(), Unencodable> {
-        debug_assert!(MAX_FIELD_LEN <= usize::from(u16::MAX));
-        if put_field(&mut self.out, bytes) { Ok(()) } else { Err(Unencodable::FieldTooLong) }
-    }
+    Ok(())
 }
 
-/// What 3.1.1 cannot carry is left out: the message is passed on without it.
-fn properties_of(properties: &Properties, version: Version) -> &[u8] {
-    match version {
-        Version::V3_1_1 => &[],
-        Version::V5 => properties.as_wire(),
+fn put_unsubscribe(unsubscribe: &Unsubscribe, version: Version, out: &mut Vec<u8>) -> Result<(), Unencodable> {
+    let Unsubscribe { packet_identifier, properties, filters } = unsubscribe;
+    if filters.is_empty() {
+        return Err(Fault::NoFiltersToEnd.into());
     }
+    let body = filters.iter().map(|filter| 2 + filter.len()).sum();
+    put_request(PacketType::Unsubscribe, *packet_identifier, properties, body, version, out)?;
+    for filter in filters {
+        put_field(out, filter.as_bytes());
+    }
+    Ok(())
 }
 
-fn fit(properties: &Properties, place: Place) -> Result<(), Unencodable> {
-    properties.fit(place).map_err(Unencodable::Properties)
+fn put_codes(
+    packet_type: PacketType,
+    packet_identifier: PacketIdentifier,
+    properties: &Properties,
+    reasons: &[Reason],
+    code: impl Fn(Reason) -> u8,
+    version: Version,
+    out: &mut Vec<u8>,
+) -> Result<(), Unencodable> {
+    if !reasons.iter().all(|reason| reason.allowed_in(packet_type)) {
+        return Err(code_fault(packet_type).into());
+    }
+    if reasons.is_empty() && (packet_type, version) != (PacketType::UnsubAck, Version::V3_1_1) {
+        return Err(Fault::NoCodes.into());
+    }
+    put_request(packet_type, packet_identifier, properties, reasons.len(), version, out)?;
+    out.extend(reasons.iter().map(|&reason| code(reason)));
+    Ok(())
 }
 
-fn check_reason(reason: Reason, packet: PacketType) -> Result<(), Unencodable> {
-    if reason.allowed_in(packet) { Ok(()) } else { Err(Unencodable::Reason(reason)) }
-}
-
-fn not_empty<T>(list: &[T]) -> Result<(), Unencodable> {
-    if list.is_empty() { Err(Unencodable::Empty) } else { Ok(()) }
+/// A packet that begins with its identifier and properties, up to the `body` bytes that follow.
+fn put_request(
+    packet_type: PacketType,
+    packet_identifier: PacketIdentifier,
+    properties: &Properties,
+    body: usize,
+    version: Version,
+    out: &mut Vec<u8>,
+) -> Result<(), Unencodable> {
+    if version == Version::V5 {
+        properties.fit(Place::In(packet_type))?;
+    }
+    put_head(packet_type, 2 + properties_len(properties, version) + body, out)?;
+    out.extend_from_slice(&packet_identifier.get().to_be_bytes());
+    put_properties(properties, version, out);
+    Ok(())
 }
