@@ -10,6 +10,7 @@
 //! - [`flight`]: QoS 1 and 2 in both directions: packet identifier to what is awaited.
 //! - [`link`], [`message`], [`timers`]: what broker and client share.
 //! - [`broker`]: the server as a state machine.
+//! - [`scram`]: SCRAM-SHA-256, for enhanced authentication.
 //! - [`store`]: what must outlive a crash.
 //! - [`trace`]: what happened in a run, and its forms.
 
@@ -19,6 +20,7 @@ pub mod flight;
 pub mod link;
 pub mod message;
 pub mod scenario;
+pub mod scram;
 pub mod store;
 pub mod time;
 pub mod timers;
