@@ -27,8 +27,10 @@ const DRAINED_BYTES: usize = 64 * 1024;
 pub struct Weather {
     /// How long bytes travel.
     pub latency: RangeInclusive<Duration>,
-    /// Into pieces of which sizes the stream is cut; `None` leaves it as it was written.
-    pub chunk: Option<RangeInclusive<usize>>,
+    /// How large the pieces are at most into which the stream is cut; `None` leaves it as it was written.
+    pub chunk: Option<u32>,
+    /// How many bytes the client reads in a second at most; `None` for as many as there are.
+    pub reads: Option<u32>,
 }
 
 /// What arrives at a machine.
@@ -124,6 +126,13 @@ pub struct Network {
     arrivals: VecDeque<(LinkId, Arrival)>,
 }
 
+/// How long a client takes to read so many bytes at so many a second.
+fn reading_takes(bytes: usize, reads: u32) -> Duration {
+    const NEVER: Duration = Duration::from_secs(1 << 40);
+    let nanos = (bytes as u128 * 1_000_000_000).checked_div(u128::from(reads));
+    nanos.and_then(|nanos| u64::try_from(nanos).ok()).map_or(NEVER, Duration::from_nanos)
+}
+
 impl Network {
     /// A network on which nothing has happened.
     pub fn new(seed: u64) -> Network {
@@ -185,13 +194,13 @@ impl Network {
             pipe.congested = true;
             self.arrivals.push_back((id, Arrival::Congested(way)));
         }
-        let Some(sizes) = link.weather.chunk.clone() else {
+        let Some(most) = link.weather.chunk else {
             return self.enqueue(now, id, way, Parcel::Data(bytes));
         };
         let mut rest = bytes;
         while !rest.is_empty() {
             let Some(link) = self.links.get_mut(&id) else { return };
-            let size = link.chunk.within(*sizes.start() as u64..=*sizes.end() as u64);
+            let size = link.chunk.within(1..=u64::from(most));
             let size = usize::try_from(size).unwrap_or(usize::MAX).clamp(1, rest.len());
             let piece = rest.split_to(size);
             self.enqueue(now, id, way, Parcel::Data(piece));
@@ -288,7 +297,10 @@ impl Network {
         if pipe.dead {
             return;
         }
-        let due = pipe.last_arrival.max(now + travels);
+        let mut due = pipe.last_arrival.max(now + travels);
+        if let (Way::Down, Parcel::Data(bytes), Some(reads)) = (way, &parcel, link.weather.reads) {
+            due = due + reading_takes(bytes.len(), reads);
+        }
         pipe.last_arrival = due;
         pipe.parcels.push_back((due, parcel));
         self.wakes.push((due, id, way));
@@ -411,12 +423,10 @@ impl Network {
         self.hosts.insert(place, Host::Up);
     }
 
-    /// Changes how the path treats what is sent from now on.
-    pub fn set_weather(&mut self, client: Place, broker: Place, weather: &Weather) {
-        for id in self.on_path(client, broker) {
-            if let Some(link) = self.links.get_mut(&id) {
-                link.weather = weather.clone();
-            }
+    /// Changes how all connections treat what is sent from now on.
+    pub fn set_weather(&mut self, change: impl Fn(&mut Weather)) {
+        for link in self.links.values_mut() {
+            change(&mut link.weather);
         }
     }
 
@@ -431,7 +441,7 @@ impl Network {
     }
 
     /// The links that end at this host, each with the way that it sends, in order.
-    fn at(&self, place: Place) -> Vec<(LinkId, Way)> {
+    pub fn at(&self, place: Place) -> Vec<(LinkId, Way)> {
         let mut at = Vec::new();
         for (id, link) in &self.links {
             for (way, end) in [(Way::Up, link.client), (Way::Down, link.broker)] {

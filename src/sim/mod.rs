@@ -1,0 +1,76 @@
+//! A scenario in simulated time.
+//!
+//! | file | what |
+//! |---|---|
+//! | `direct` | the engine that is an ordered queue: for many runs |
+//! | `network` | its connections, and what befalls them |
+//! | `faults` | the faults of a scenario, with whom they befall |
+//! | `disk` | a broker's disk |
+//! | `ending` | when a run is over |
+//! | `random` | chance, split by purpose |
+
+mod direct;
+mod disk;
+mod ending;
+mod faults;
+mod network;
+mod random;
+
+use std::fmt;
+
+use crate::scenario::{Scenario, setup};
+use crate::time::Time;
+use crate::trace::{Event, Name};
+
+/// What runs the machines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Engine {
+    /// Programs on the hosts of turmoil's simulated network.
+    Turmoil,
+    /// An ordered queue of events.
+    #[default]
+    Direct,
+}
+
+impl fmt::Display for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Engine::Turmoil => "turmoil",
+            Engine::Direct => "direct",
+        })
+    }
+}
+
+/// What a run left behind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// What ran it.
+    pub engine: Engine,
+    /// The seed it was drawn from.
+    pub seed: u64,
+    /// Everything that happened, in order.
+    pub trace: Vec<Event>,
+    /// When it was over.
+    pub ended: Time,
+    /// How many packets were sent.
+    pub packets: u64,
+}
+
+impl Run {
+    fn new(engine: Engine, seed: u64) -> Run {
+        Run { engine, seed, trace: Vec::new(), ended: Time::ZERO, packets: 0 }
+    }
+}
+
+/// Runs a checked scenario. The same scenario, seed and engine give the same trace, byte for byte.
+pub fn run(scenario: &Scenario, seed: u64, engine: Engine) -> Run {
+    match engine {
+        Engine::Direct | Engine::Turmoil => direct::run(scenario, seed),
+    }
+}
+
+/// The names of all machines of a scenario, the broker first.
+fn names(scenario: &Scenario) -> Vec<Name> {
+    let broker = Name::from(setup::BROKER);
+    std::iter::once(broker).chain(setup::cast(scenario).into_iter().map(|(name, _)| name)).collect()
+}
