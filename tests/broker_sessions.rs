@@ -267,11 +267,34 @@ fn a_wrong_password_is_refused_with_the_code_of_each_version() {
         let Packet::ConnAck(connack) = host.next(id) else { panic!("no CONNACK") };
         assert_eq!(connack.reason, Reason::BadUserNameOrPassword);
         assert!(host.closed(id).is_some());
-        let known = Connect {
-            username: Some(text("admin")),
-            password: Some("password".into()),
-            ..hello(version, "known")
-        };
+        let known =
+            Connect { username: Some(text("admin")), password: Some("password".into()), ..hello(version, "known") };
         assert_eq!(host.connect(known).1.reason, Reason::Success);
+    }
+}
+
+#[test]
+fn scram_lets_in_who_knows_the_password_and_nobody_else() {
+    let method = |data: Vec<u8>| {
+        Properties::new()
+            .with(Property::AuthenticationMethod, Value::Text(text(simrun::scram::METHOD)))
+            .with(Property::AuthenticationData, Value::Binary(data.into()))
+    };
+    for (password, expected) in [("password", Reason::Success), ("guess", Reason::NotAuthorized)] {
+        let mut host = Host::new(Config::apollo());
+        let mut scram = simrun::scram::Client::new("admin", password, "fyko+d2lbbFgONRv9qkxdawL".to_owned());
+        let id = host.open();
+        host.send(id, Connect { properties: method(scram.first()), ..hello(Version::V5, "hall") });
+        let Packet::Auth(challenge) = host.next(id) else { panic!("no AUTH") };
+        assert_eq!(challenge.reason, Reason::ContinueAuthentication);
+        let data = challenge.properties.authentication_data().expect("a challenge");
+        let proof = method(scram.answer(&data).expect("a challenge of SCRAM"));
+        host.send(id, Packet::Auth(Auth { reason: Reason::ContinueAuthentication, properties: proof }));
+        let Packet::ConnAck(connack) = host.next(id) else { panic!("no CONNACK") };
+        assert_eq!(connack.reason, expected);
+        if expected == Reason::Success {
+            let data = connack.properties.authentication_data().expect("the server's proof");
+            assert_eq!(scram.verify(&data), Ok(()));
+        }
     }
 }

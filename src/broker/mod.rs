@@ -36,6 +36,7 @@ use slab::Slab;
 use crate::codec::{Frame, Packet, Text, Version};
 use crate::link::{Cause, LinkId};
 use crate::message::Message;
+use crate::scram::Verifier;
 use crate::store::{Change, Mark, Restored};
 use crate::time::Time;
 use crate::timers::Timers;
@@ -121,6 +122,8 @@ pub struct Broker {
     groups: Groups,
     retained: Tree<Message>,
     timers: Timers<Timer>,
+    /// What SCRAM needs of the users it has met.
+    verifiers: BTreeMap<String, Verifier>,
     /// Client identifiers given and nonces drawn so far.
     drawn: u64,
     /// What waits for the host, and the mark that must be durable before.
@@ -142,6 +145,7 @@ impl Broker {
             groups: Groups::default(),
             retained: Tree::new(),
             timers: Timers::new(),
+            verifiers: BTreeMap::new(),
             drawn: 0,
             outputs: VecDeque::new(),
             changes: Vec::new(),
@@ -193,6 +197,11 @@ impl Broker {
     /// The protocol version a connection speaks, once its CONNECT has come.
     pub fn version(&self, link: LinkId) -> Option<Version> {
         self.links.get(&link)?.version()
+    }
+
+    /// What the other end of a connection is called.
+    pub fn peer(&self, link: LinkId) -> Option<&Peer> {
+        self.links.get(&link).map(|link| &link.peer)
     }
 
     /// How many connections there are.
