@@ -19,6 +19,12 @@ def utf8_lines():
     sys.stderr.reconfigure(encoding="utf-8", line_buffering=True)
 
 
+def say(line):
+    """One line in one write: programs that share an output do not mix their lines."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
 def arguments(what):
     parser = argparse.ArgumentParser(description=what)
     parser.add_argument("host", nargs="?", default="127.0.0.1")
@@ -60,7 +66,7 @@ def subscriber(opening, answer, role):
 
     def on_connect(client, userdata, flags, rc, properties=None):
         nonlocal refused
-        print(f"Connected with result code {number(rc)}")
+        say(f"Connected with result code {number(rc)}")
         if number(rc) == 0:
             client.subscribe(TOPIC)
         else:
@@ -68,10 +74,10 @@ def subscriber(opening, answer, role):
 
     def on_message(client, userdata, message):
         nonlocal seen
-        print(f"{message.topic} {message.payload.decode('utf-8')},{answer}")
+        say(f"{message.topic} {message.payload.decode('utf-8')},{answer}")
         seen += 1
 
-    print(opening)
+    say(opening)
     client = new_client(client_id(args, role))
     client.on_connect = on_connect
     client.on_message = on_message

@@ -7,7 +7,7 @@ import time
 
 sys.dont_write_bytecode = True
 
-from common import KEEP_ALIVE, TOPIC, arguments, client_id, new_client, number, utf8_lines  # noqa: E402
+from common import KEEP_ALIVE, TOPIC, arguments, client_id, new_client, number, say, utf8_lines  # noqa: E402
 
 PAYLOAD = "现在天黑了"
 PATIENCE = 10  # seconds for a CONNACK, and for a PUBACK
@@ -46,7 +46,7 @@ def main():
     parser.add_argument("--interval", type=float, default=2, help="seconds before each (2)")
     args = parser.parse_args()
     name = client_id(args, "publisher")
-    print("消息发布!----我是一个发布者:正在给设备和传感器发布主题-----")
+    say("消息发布!----我是一个发布者:正在给设备和传感器发布主题-----")
     for sent in range(1, args.count + 1):
         time.sleep(args.interval)
         try:
@@ -54,7 +54,7 @@ def main():
         except OSError as error:
             print(f"message {sent}: {error}", file=sys.stderr)
             return 1
-        print(f"已发送{sent}条消息")
+        say(f"已发送{sent}条消息")
     return 0
 
 
