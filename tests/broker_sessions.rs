@@ -298,3 +298,26 @@ fn scram_lets_in_who_knows_the_password_and_nobody_else() {
         }
     }
 }
+
+#[test]
+fn a_session_that_ended_leaves_nothing_on_disk() {
+    for version in BOTH {
+        let mut host = Host::new(Config { durable: true, ..Config::default() });
+        let (hall, _) = host.connect(hello_lasting(version, "hall"));
+        host.subscribe(hall, "light", Qos::ExactlyOnce);
+        let (switch, _) = host.connect(hello_lasting(version, "switch"));
+        host.send(switch, publish("light", "on", 2, 1));
+        host.cut(hall);
+        host.send(switch, publish("light", "off", 2, 2));
+        host.cut(switch);
+        assert!(host.disk.len() >= 6, "{:?}", host.disk);
+        for client_id in ["hall", "switch"] {
+            // Taken up once more, but only for as long as the connection.
+            let brief = Connect { clean_start: version == Version::V3_1_1, ..hello(version, client_id) };
+            let (link, connack) = host.connect(brief);
+            assert_eq!(connack.session_present, version == Version::V5);
+            host.cut(link);
+        }
+        assert!(host.disk.is_empty(), "{:?}", host.disk);
+    }
+}

@@ -133,7 +133,9 @@ impl Broker {
         let session = &mut self.sessions[key];
         session.link = Some(id);
         session.username = connect.username.as_ref().map(Text::detached);
+        let was_lasting = session.is_lasting();
         session.expiry_seconds = asked.min(self.config.session_expiry_maximum);
+        let forget = was_lasting && !session.is_lasting();
         session.will = connect.will.as_ref().map(|will| DelayedWill {
             delay_seconds: will.properties.will_delay_interval().unwrap_or(0),
             will: will.clone(),
@@ -141,6 +143,10 @@ impl Broker {
         session.outbound.set_receive_maximum(window);
         session.outbound.reconnected();
         session.inbound.reconnected();
+        if forget {
+            // The session goes on, but from now on only for as long as this connection.
+            self.forget_session(key);
+        }
         let Some(link) = self.links.get_mut(&id) else { return };
         link.phase = Phase::Connected(key);
         link.expiry_was_zero = asked == 0;

@@ -56,11 +56,11 @@ impl Broker {
     pub(super) fn end_session(&mut self, key: SessionKey) {
         self.timers.cancel(Timer::Session(key));
         self.publish_will(key);
+        self.forget_session(key);
         let filters: Vec<Text> = self.sessions[key].subscriptions.keys().cloned().collect();
         for filter in filters {
             self.remove_subscription(key, &filter);
         }
-        self.forget_session(key);
         self.report(key, SessionChange::Ended);
         let session = self.sessions.remove(key);
         self.by_client_id.remove(&session.client_id);

@@ -73,7 +73,9 @@ impl Broker {
         let id = &session.client_id;
         let unsettled = session.outbound.unfinished().map(|(_, _, owed)| owed.place);
         let queued = session.queue.iter().map(|owed| owed.place);
+        let filters = session.subscriptions.keys();
         let keys = std::iter::once(Key::Session(id.clone()))
+            .chain(filters.map(|filter| Key::Subscription(id.clone(), filter.clone())))
             .chain(unsettled.chain(queued).map(|place| Key::Owed(id.clone(), place)))
             .chain(session.inbound.iter().map(|packet| Key::Unreleased(id.clone(), packet)));
         self.changes.extend(keys.map(|key| Change { key, value: None }));

@@ -16,6 +16,9 @@ impl Broker {
             Ok(topic) => topic,
             Err(cause) => return self.close(id, cause),
         };
+        if publish.properties.subscription_identifiers().next().is_some() {
+            return self.offend(id, "a subscription identifier in a PUBLISH from a client"); // 5.0, 3.3.4-6
+        }
         if publish.qos > self.config.maximum_qos {
             let cause = Cause::Protocol(Reason::QosNotSupported, "the QoS is above the maximum announced");
             return self.close(id, cause);
