@@ -11,10 +11,12 @@
 //! - [`link`], [`message`], [`timers`]: what broker and client share.
 //! - [`broker`]: the server as a state machine.
 //! - [`scram`]: SCRAM-SHA-256, for enhanced authentication.
+//! - [`client`]: the client as a state machine.
 //! - [`store`]: what must outlive a crash.
 //! - [`trace`]: what happened in a run, and its forms.
 
 pub mod broker;
+pub mod client;
 pub mod codec;
 pub mod flight;
 pub mod link;

@@ -102,6 +102,9 @@ impl Client {
     /// # Errors
     /// If the challenge is not acceptable.
     pub fn answer(&mut self, server_first: &[u8]) -> Result<Vec<u8>, ScramError> {
+        if self.expected.is_some() {
+            return Err(ScramError::Malformed); // one challenge, one answer
+        }
         let challenge = text(server_first)?;
         let mut parts = challenge.split(',');
         let nonce = attribute(&mut parts, 'r')?;
