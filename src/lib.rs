@@ -14,15 +14,29 @@
 //! - [`client`]: the client as a state machine.
 //! - [`store`]: what must outlive a crash.
 //! - [`trace`]: what happened in a run, and its forms.
+//! - [`machine`]: a broker or a scenario's client, seen alike.
+//!
+//! Below the line:
+//!
+//! - [`drive`]: one loop between a machine and a byte stream. The only place that waits.
+//! - [`sim`]: a scenario in simulated time.
+//! - [`report`]: runs as a reader sees them.
+//! - [`cli`]: the command line.
 
 pub mod broker;
+pub mod cli;
 pub mod client;
 pub mod codec;
+pub mod drive;
 pub mod flight;
 pub mod link;
+pub mod live;
+pub mod machine;
 pub mod message;
+pub mod report;
 pub mod scenario;
 pub mod scram;
+pub mod sim;
 pub mod store;
 pub mod time;
 pub mod timers;

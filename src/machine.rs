@@ -31,6 +31,8 @@ pub enum Input {
     Stored(Mark),
     /// Time has passed.
     Timeout,
+    /// The owner ends it: other sides are told.
+    Shutdown,
 }
 
 /// What a machine wants done.
@@ -69,6 +71,7 @@ impl Machine {
                     Input::Congested(link) => broker::Input::Congested(link),
                     Input::Drained(link) => broker::Input::Drained(link),
                     Input::Stored(mark) => broker::Input::Stored(mark),
+                    Input::Shutdown => broker::Input::Shutdown,
                     Input::Timeout | Input::Dialed(_) | Input::DialFailed(..) => broker::Input::Timeout,
                 };
                 broker.handle(now, input);
@@ -83,7 +86,8 @@ impl Machine {
                     | Input::Opened(..)
                     | Input::Congested(_)
                     | Input::Drained(_)
-                    | Input::Stored(_) => actor::Input::Timeout,
+                    | Input::Stored(_)
+                    | Input::Shutdown => actor::Input::Timeout,
                 };
                 actor.handle(now, input);
             }

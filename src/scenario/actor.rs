@@ -121,7 +121,7 @@ impl Actor {
                 self.link = Some(link);
                 client::Input::Dialed(link)
             }
-            Input::DialFailed(link, why) => client::Input::Closed(link, Cause::Unreachable(why)),
+            Input::DialFailed(link, why) => client::Input::DialFailed(link, Cause::Unreachable(why)),
             Input::Received(link, bytes) => client::Input::Received(link, bytes),
             Input::Closed(link, cause) => {
                 if self.link == Some(link) {
@@ -343,9 +343,12 @@ impl Actor {
                 self.react(Which::Disconnect, BTreeMap::new());
             }
             Event::Message(message) => self.told(message),
-            Event::Published(token, _) | Event::Subscribed(token, _) | Event::Unsubscribed(token, _) => {
-                self.wake(|waiting| waiting == Waiting::Settled(token));
-            }
+            Event::Published(token, _)
+            | Event::Expired(token)
+            | Event::Lost(token)
+            | Event::Subscribed(token, _)
+            | Event::Unsubscribed(token, _) => self.wake(|waiting| waiting == Waiting::Settled(token)),
+            Event::Redirected(..) | Event::Authenticated => {}
         }
     }
 
@@ -413,7 +416,10 @@ fn config(name: &Name, spec: &Spec, seed: u64) -> client::Config {
         password: sent(&spec.password).map(Bytes::from),
         will: spec.will.as_ref().map(super::setup::will),
         reconnect: spec.reconnect.map(|wait| client::Backoff { first: wait.first.0, most: wait.most.0 }),
-        subscriptions: lasting(spec).find(|(_, properties)| properties.is_empty()).map(|(list, _)| list).unwrap_or_default(),
+        subscriptions: lasting(spec)
+            .find(|(_, properties)| properties.is_empty())
+            .map(|(list, _)| list)
+            .unwrap_or_default(),
         receive_maximum: spec.receive_maximum.unwrap_or(u16::MAX),
         maximum_packet_size: spec.maximum_packet_size,
         topic_alias_maximum: spec.topic_alias_maximum.unwrap_or(0),

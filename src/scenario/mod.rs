@@ -4,16 +4,27 @@
 //! text ──read──▶ Scenario ──check──▶ Scenario ──sim──▶ trace ──expect──▶ verdicts
 //! ```
 
+pub mod actor;
+mod check;
+mod diagnosis;
+mod locate;
 mod model;
 mod pattern;
+mod program;
+mod read;
 mod scalar;
+mod schema;
+pub mod setup;
 mod steps;
 mod units;
 mod words;
 
+pub use diagnosis::{Diagnosis, Spot};
 pub use model::{Broker, Client, Network, On, Profile, Reconnect, Scenario, Will};
 pub use pattern::{Count, Pattern};
+pub use read::{Loaded, parse, read};
 pub use scalar::Named;
+pub use schema::schema;
 pub use steps::{
     Action, DisconnectStep, Do, Names, ProgramStep, PublishStep, SendStep, Step, SubscribeOptions, SubscribeStep,
     TimelineDisconnect, TimelinePublish, TimelineSubscribe, TimelineUnsubscribe, Way,

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use super::{Action, Broker, Client, Names, Profile, PublishStep, Scenario, SubscribeOptions, Will};
 use crate::broker;
 use crate::codec::{
-    Disconnect, Properties, Property, Publish, Reason, RetainHandling, Subscription, SubscriptionOptions, Text, Value,
-    self,
+    self, Disconnect, Properties, Property, Publish, Reason, RetainHandling, Subscription, SubscriptionOptions, Text,
+    Value,
 };
 use crate::time::Time;
 use crate::trace::Name;
@@ -131,7 +131,14 @@ pub fn message(step: &PublishStep, n: u32) -> Publish {
         (None, None, Some(payload)) => Bytes::from(payload.replace("{n}", &n.to_string())),
         (None, None, None) => Bytes::new(),
     };
-    Publish { qos: step.qos.0, retain: step.retain, topic: text(&step.topic), properties, payload, ..Publish::default() }
+    Publish {
+        qos: step.qos.0,
+        retain: step.retain,
+        topic: text(&step.topic),
+        properties,
+        payload,
+        ..Publish::default()
+    }
 }
 
 /// Appends user properties.
@@ -233,4 +240,3 @@ pub fn broker(broker: &Broker, seed: u64) -> broker::Config {
         ..base
     }
 }
-

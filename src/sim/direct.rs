@@ -62,7 +62,7 @@ struct Direct<'a> {
 }
 
 /// Runs a scenario.
-pub fn run(scenario: &Scenario, seed: u64) -> Run {
+pub(super) fn run(scenario: &Scenario, seed: u64) -> Run {
     let mut direct = Direct::new(scenario, seed);
     direct.begin();
     direct.go();

@@ -17,7 +17,7 @@ const RESTLESS: Duration = Duration::from_secs(600);
 
 /// Watches a run for its end.
 #[derive(Debug)]
-pub struct Ending {
+pub(super) struct Ending {
     fixed: Option<Time>,
     timeline: Time,
     last_event: Time,

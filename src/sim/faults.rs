@@ -9,11 +9,11 @@ use crate::time::Time;
 use crate::trace::{Name, Way};
 
 /// The broker's place among the machines of a run. The clients follow in order.
-pub const BROKER: Place = 0;
+pub(super) const BROKER: Place = 0;
 
 /// What befalls a run.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Fault {
+pub(super) struct Fault {
     /// When.
     pub at: Time,
     /// The scenario's word for it.
@@ -29,7 +29,7 @@ pub struct Fault {
 /// What a fault does. Paths are named by the client at their end.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)]
-pub enum Blow {
+pub(super) enum Blow {
     Cut(Vec<Place>, Vec<Way>),
     Heal(Vec<Place>),
     Hold(Vec<Place>),
@@ -45,7 +45,7 @@ pub enum Blow {
 }
 
 /// The faults of a scenario whose machines are called `names`, the broker first.
-pub fn faults(scenario: &Scenario, names: &[Name]) -> Vec<Fault> {
+pub(super) fn faults(scenario: &Scenario, names: &[Name]) -> Vec<Fault> {
     let mut faults = Vec::new();
     for step in &scenario.timeline {
         let Some((word, action)) = step.actions().next() else { continue };

@@ -70,7 +70,7 @@ pub fn run(scenario: &Scenario, seed: u64, engine: Engine) -> Run {
 }
 
 /// The names of all machines of a scenario, the broker first.
-fn names(scenario: &Scenario) -> Vec<Name> {
+pub fn names(scenario: &Scenario) -> Vec<Name> {
     let broker = Name::from(setup::BROKER);
     std::iter::once(broker).chain(setup::cast(scenario).into_iter().map(|(name, _)| name)).collect()
 }

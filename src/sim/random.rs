@@ -8,7 +8,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 /// What the draws are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
+pub(super) enum Purpose {
     /// How long bytes travel.
     Latency,
     /// How a stream is cut into pieces.
@@ -21,7 +21,7 @@ pub enum Purpose {
 
 /// A source of chance.
 #[derive(Clone, Debug)]
-pub struct Random(ChaCha8Rng);
+pub(super) struct Random(ChaCha8Rng);
 
 impl Random {
     /// The source for one purpose, and one link or machine by its number.

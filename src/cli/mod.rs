@@ -1,0 +1,146 @@
+//! The command line: one file per command; here only what they have in common.
+//!
+//! Exit codes: 0 everything held, 1 something did not, 2 the input was wrong.
+
+mod real;
+mod run;
+mod schema;
+
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::sim::Engine;
+
+/// Something did not hold.
+const FAILED: u8 = 1;
+/// The input was wrong.
+const WRONG: u8 = 2;
+
+/// Deterministic MQTT simulation: a broker, clients and a network in simulated time, from a scenario file.
+#[derive(Debug, Parser)]
+#[command(name = "simrun", version, args_conflicts_with_subcommands = true, arg_required_else_help = true)]
+#[command(after_help = "Exit codes: 0 everything held, 1 something did not, 2 the input was wrong.\n\
+                        Begin with: simrun scenarios/light_demo.yaml")]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: RunArguments,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print the JSON Schema of scenario files, for editors
+    Schema,
+}
+
+/// What a run is told.
+#[derive(Debug, Args)]
+struct RunArguments {
+    /// The scenario file to run
+    scenario: Option<PathBuf>,
+    /// Show every packet, connection and session, not only what programs print
+    #[arg(short, long)]
+    verbose: bool,
+    /// Write the trace to a file; its ending decides the form (.jsonl). May be given several times
+    #[arg(short, long, value_name = "FILE")]
+    output: Vec<PathBuf>,
+    /// Draw chance from this number instead of the scenario's
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// What runs the machines in simulated time
+    #[arg(long, value_enum, default_value_t = EngineWord::DEFAULT)]
+    engine: EngineWord,
+    /// Run the scenario repeatedly and compare the traces byte for byte
+    #[arg(long)]
+    check_determinism: bool,
+    #[command(flatten)]
+    real: RealArguments,
+}
+
+/// What a broker on real sockets is told.
+#[derive(Debug, Args)]
+struct RealArguments {
+    /// Serve on a real port, on loopback unless --listen says otherwise, until Ctrl-C
+    #[arg(long, conflicts_with_all = ["seed", "engine", "check_determinism", "output", "scenario"])]
+    real: bool,
+    /// Serve as another broker is set up when new: apollo has port 61613 and user admin with password "password"
+    #[arg(long, value_enum, requires = "real")]
+    profile: Option<Profile>,
+    /// Where to listen [default: 127.0.0.1:1883]; port 0 takes a free one and prints it
+    #[arg(long, value_name = "ADDRESS:PORT", requires = "real")]
+    listen: Option<SocketAddr>,
+    /// A user who may connect; from then on nobody else may. May be given several times
+    #[arg(long, value_name = "NAME:PASSWORD", requires = "real")]
+    user: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Profile {
+    /// Apache Apollo
+    Apollo,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum EngineWord {
+    /// Programs on the hosts of a simulated network
+    Turmoil,
+    /// An ordered queue of events: idle time costs nothing
+    Direct,
+}
+
+impl EngineWord {
+    const DEFAULT: EngineWord = EngineWord::Direct;
+}
+
+impl From<EngineWord> for Engine {
+    fn from(word: EngineWord) -> Engine {
+        match word {
+            EngineWord::Turmoil => Engine::Turmoil,
+            EngineWord::Direct => Engine::Direct,
+        }
+    }
+}
+
+/// The whole program.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come this way too; a reader that went away is no error of ours.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { WRONG } else { 0 });
+        }
+    };
+    match cli.command {
+        Some(Command::Schema) => schema::print(),
+        None if cli.run.real.real => real::serve(&cli.run.real),
+        None => run::run(&cli.run),
+    }
+}
+
+/// Writes to the terminal or wherever standard output goes. A reader that went away is not worth a word: `simrun … |
+/// head` ends quietly.
+fn say(text: &str) {
+    let mut out = anstream::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Says what was wrong with the input, and ends with the exit code for it.
+fn wrong(what: impl std::fmt::Display) -> ExitCode {
+    complain(what);
+    ExitCode::from(WRONG)
+}
+
+fn complain(what: impl std::fmt::Display) {
+    let _ = writeln!(anstream::stderr(), "{what}");
+}
+
+/// Whether the error only says that a reader went away.
+fn is_broken_pipe(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::BrokenPipe
+}

@@ -1,0 +1,146 @@
+//! `simrun SCENARIO`: runs a scenario in simulated time and says how it went.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use super::{FAILED, RunArguments, is_broken_pipe, say, wrong};
+use crate::report::terminal::{self, Terminal, Verdict};
+use crate::scenario::{self, Loaded};
+use crate::sim::{self, Engine, Run};
+use crate::trace::jsonl;
+
+/// How often `--check-determinism` runs a scenario.
+const REPETITIONS: usize = 3;
+
+/// Runs what the arguments name.
+pub(super) fn run(arguments: &RunArguments) -> ExitCode {
+    let Some(path) = &arguments.scenario else {
+        return wrong("error: no scenario is named; begin with: simrun scenarios/light_demo.yaml");
+    };
+    if let Some(unknown) = arguments.output.iter().find(|file| !is_jsonl(file)) {
+        return wrong(format_args!("error: {}: the ending says no known form; write FILE.jsonl", unknown.display()));
+    }
+    let loaded = match scenario::read(path) {
+        Ok(loaded) => loaded,
+        Err(diagnosis) => return wrong(diagnosis),
+    };
+    let seed = arguments.seed.unwrap_or(loaded.scenario.seed);
+    let engine = Engine::from(arguments.engine);
+    let stopwatch = Stopwatch::start();
+    let run = sim::run(&loaded.scenario, seed, engine);
+    let wall = stopwatch.seconds();
+    for file in &arguments.output {
+        if let Err(error) = write_trace(file, &run)
+            && !is_broken_pipe(&error)
+        {
+            return wrong(format_args!("error: {}: {error}", file.display()));
+        }
+    }
+    if arguments.check_determinism {
+        return check_determinism(&loaded, seed, engine, &run);
+    }
+    tell(&loaded, path, arguments.verbose, &run, wall)
+}
+
+/// What the scenario demands, and whether it was so.
+fn judge(_loaded: &Loaded, _run: &Run) -> Vec<Verdict> {
+    Vec::new()
+}
+
+/// Everything there is to say about a run.
+fn tell(loaded: &Loaded, path: &Path, verbose: bool, run: &Run, wall: f64) -> ExitCode {
+    let names = sim::names(&loaded.scenario);
+    let verdicts = judge(loaded, run);
+    let failed = verdicts.iter().filter(|verdict| !verdict.held).count();
+    let mut text = String::new();
+    if let Some(title) = loaded.story.first() {
+        let _ = writeln!(text, "{title}\n");
+    }
+    text.push_str(&Terminal::new(&names, verbose).lines(&run.trace));
+    if !verdicts.is_empty() {
+        text.push('\n');
+        text.push_str(&terminal::verdicts(&verdicts));
+    }
+    text.push('\n');
+    let counted = verdicts.len();
+    let _ = match failed {
+        0 => writeln!(text, "{}", terminal::good(&format!("all {counted} expectations held"))),
+        _ => writeln!(text, "{}", terminal::bad(&format!("{failed} of {counted} expectations did not hold"))),
+    };
+    let _ = writeln!(
+        text,
+        "{} simulated in {wall:.3} s · {} packets · seed {} · engine {}",
+        terminal::Seconds(run.ended.since_start()),
+        run.packets,
+        run.seed,
+        run.engine
+    );
+    if failed > 0 {
+        let engine = run.engine;
+        let _ = writeln!(text, "again: simrun {} --seed {} --engine {engine} -v", path.display(), run.seed);
+    }
+    say(&text);
+    ExitCode::from(if failed == 0 { 0 } else { FAILED })
+}
+
+/// Runs it again, also on another thread, and compares the traces.
+fn check_determinism(loaded: &Loaded, seed: u64, engine: Engine, first: &Run) -> ExitCode {
+    let again = |_| sim::run(&loaded.scenario, seed, engine);
+    let mut others: Vec<Run> = (2..REPETITIONS).map(again).collect();
+    match std::thread::scope(|scope| scope.spawn(|| again(0)).join()) {
+        Ok(run) => others.push(run),
+        Err(_) => return wrong("error: the run on another thread ended early"),
+    }
+    let lines = |run: &Run| run.trace.iter().map(jsonl::line).collect::<Vec<_>>();
+    let expected = lines(first);
+    for other in &others {
+        let found = lines(other);
+        if found == expected {
+            continue;
+        }
+        let at = expected.iter().zip(&found).take_while(|(one, other)| one == other).count();
+        let nothing = "(nothing: the trace is over)".to_owned();
+        say(&format!(
+            "{}\nevent {}, once:  {}\nevent {}, again: {}\n",
+            terminal::bad("two runs with the same seed differ"),
+            at + 1,
+            expected.get(at).unwrap_or(&nothing),
+            at + 1,
+            found.get(at).unwrap_or(&nothing)
+        ));
+        return ExitCode::from(FAILED);
+    }
+    let (runs, events) = (others.len() + 1, expected.len());
+    say(&format!(
+        "{}\nseed {seed} · engine {engine} · {runs} runs, one on a thread of its own · {events} events each\n",
+        terminal::good("the same trace each time, byte for byte")
+    ));
+    ExitCode::SUCCESS
+}
+
+fn is_jsonl(file: &Path) -> bool {
+    file.extension().is_some_and(|ending| ending == "jsonl")
+}
+
+fn write_trace(file: &PathBuf, run: &Run) -> std::io::Result<()> {
+    let mut out = BufWriter::new(File::create(file)?);
+    jsonl::write(&run.trace, &mut out)?;
+    out.flush()
+}
+
+/// Wall time, for people.
+struct Stopwatch(#[allow(clippy::disallowed_types)] std::time::Instant);
+
+impl Stopwatch {
+    #[allow(clippy::disallowed_methods)] // What a run took is said about it and is no part of it.
+    fn start() -> Stopwatch {
+        Stopwatch(std::time::Instant::now())
+    }
+
+    fn seconds(&self) -> f64 {
+        self.0.elapsed().as_secs_f64()
+    }
+}

@@ -1,0 +1,3 @@
+//! What a reader gets to see of a run: pure functions of its results.
+
+pub mod terminal;
