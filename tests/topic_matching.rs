@@ -239,8 +239,9 @@ fn changes<T: Clone + std::fmt::Debug + 'static>(
     what: impl Strategy<Value = T> + 'static,
     count: usize,
 ) -> impl Strategy<Value = Vec<(bool, T, u32)>> {
-    prop::collection::vec(what, 1..12)
-        .prop_flat_map(move |pool| prop::collection::vec((any::<bool>(), prop::sample::select(pool), 0..4_u32), 0..count))
+    prop::collection::vec(what, 1..12).prop_flat_map(move |pool| {
+        prop::collection::vec((any::<bool>(), prop::sample::select(pool), 0..4_u32), 0..count)
+    })
 }
 
 proptest! {

@@ -252,3 +252,33 @@ impl Scalar for Reconnect {
 }
 
 super::scalar::scalar_or_map!(Reconnect, Span, Times);
+
+impl Client {
+    /// The names of the clients that are run: the name itself, or `name-1`, `name-2` … where there is a `count`.
+    pub fn copies(&self, name: &str) -> Vec<String> {
+        match self.count {
+            None => vec![name.to_owned()],
+            Some(count) => (1..=count).map(|copy| format!("{name}-{copy}")).collect(),
+        }
+    }
+
+    /// Whether it asks for a new session.
+    pub fn asks_for_new_session(&self) -> bool {
+        self.clean_start.unwrap_or(self.session_expiry.unwrap_or_default().0 == 0)
+    }
+}
+
+impl Scenario {
+    /// The clients that are run, each with its name, in order.
+    pub fn members(&self) -> impl Iterator<Item = (String, &Client)> {
+        self.clients.iter().flat_map(|(name, client)| client.copies(name).into_iter().map(move |copy| (copy, client)))
+    }
+
+    /// The clients that a name stands for: itself, or all its copies; none if nobody has the name.
+    pub fn members_named(&self, name: &str) -> Vec<String> {
+        match self.clients.get(name) {
+            Some(client) => client.copies(name),
+            None => self.members().map(|(member, _)| member).filter(|member| member == name).collect(),
+        }
+    }
+}

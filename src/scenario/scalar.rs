@@ -9,12 +9,20 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, Deserializer, Error, MapAccess, SeqAccess, Unexpected, Visitor};
 
+/// Begins an error's text that is ours and not serde's.
+pub(super) const OURS: char = '\u{1e}';
+
 /// Divides what is wrong from what to do about it within the text of an error, which is all that serde carries.
 pub(super) const HELP: char = '\u{1f}';
 
 /// An error's text: what is wrong, and what to do about it.
 pub(super) fn with_help(what: impl fmt::Display, help: impl fmt::Display) -> String {
-    format!("{what}{HELP}{help}")
+    format!("{OURS}{what}{HELP}{help}")
+}
+
+/// The error of a [`Scalar`], marked as ours.
+fn ours<E: Error>(text: String) -> E {
+    if text.starts_with(OURS) { E::custom(text) } else { E::custom(format_args!("{OURS}{text}")) }
 }
 
 /// The name nearest to a mistyped one, if any is near enough to be meant.
@@ -76,19 +84,19 @@ impl<T: Scalar> Visitor<'_> for ScalarVisitor<T> {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
-        T::from_text(text).map_err(E::custom)
+        T::from_text(text).map_err(ours)
     }
 
     fn visit_u64<E: Error>(self, number: u64) -> Result<T, E> {
-        T::from_integer(number.into()).map_err(E::custom)
+        T::from_integer(number.into()).map_err(ours)
     }
 
     fn visit_i64<E: Error>(self, number: i64) -> Result<T, E> {
-        T::from_integer(number.into()).map_err(E::custom)
+        T::from_integer(number.into()).map_err(ours)
     }
 
     fn visit_f64<E: Error>(self, number: f64) -> Result<T, E> {
-        T::from_float(number).map_err(E::custom)
+        T::from_float(number).map_err(ours)
     }
 }
 
@@ -125,19 +133,19 @@ impl<'de, T: Scalar + From<M>, M: Deserialize<'de>> Visitor<'de> for ScalarOrMap
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
-        T::from_text(text).map_err(E::custom)
+        T::from_text(text).map_err(ours)
     }
 
     fn visit_u64<E: Error>(self, number: u64) -> Result<T, E> {
-        T::from_integer(number.into()).map_err(E::custom)
+        T::from_integer(number.into()).map_err(ours)
     }
 
     fn visit_i64<E: Error>(self, number: i64) -> Result<T, E> {
-        T::from_integer(number.into()).map_err(E::custom)
+        T::from_integer(number.into()).map_err(ours)
     }
 
     fn visit_f64<E: Error>(self, number: f64) -> Result<T, E> {
-        T::from_float(number).map_err(E::custom)
+        T::from_float(number).map_err(ours)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<T, A::Error> {
@@ -145,7 +153,7 @@ impl<'de, T: Scalar + From<M>, M: Deserialize<'de>> Visitor<'de> for ScalarOrMap
         while let Some(text) = items.next_element::<String>()? {
             texts.push(text);
         }
-        T::from_list(texts).map_err(A::Error::custom)
+        T::from_list(texts).map_err(ours)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {

@@ -1,0 +1,394 @@
+//! One loop: a machine and its byte streams. The only place that waits; the same for real sockets and for turmoil's.
+//!
+//! [`drive`] owns the machine and hands it whatever happens, one thing at a time. Each connection has a task of its own
+//! that moves bytes: what it reads is handed in as it comes, what is to be sent leaves in as few writes as it can.
+//! Back-pressure is per connection: while too much waits to be sent, nothing more is read from it, and the machine is
+//! told ([`Input::Congested`]), so that a slow reader costs only itself.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::broker::Peer;
+use crate::codec::Frame;
+use crate::link::{Cause, LinkId};
+use crate::machine::{Input, Machine, Output};
+use crate::store::Change;
+use crate::time::Time;
+use crate::trace::What;
+
+/// Above this many unsent bytes a connection counts as congested: it is not read from, and gets only what it must.
+const HIGH_WATER: usize = 1 << 20;
+/// Below this many it counts as drained.
+const LOW_WATER: usize = 1 << 18;
+/// How much is read at once.
+const READ_SIZE: usize = 64 * 1024;
+/// How many reports may wait for the machine before connections wait for it.
+const INBOX: usize = 1024;
+/// How long a connection that we close may take to carry what was still to be sent, and to be closed by the other side.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// A byte stream to another host.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for S {}
+
+/// The world around a machine: what differs between real sockets and simulated ones.
+pub trait Net {
+    /// Its byte streams.
+    type Stream: Stream;
+
+    /// The time since the run began.
+    fn now(&self) -> Time;
+
+    /// Begins a connection to the server. Used by clients only.
+    fn dial(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send + 'static;
+
+    /// What comes from outside: a connection, or a wish of the owner; for ever where nothing comes. Dropping the future
+    /// loses nothing.
+    fn next(&mut self) -> impl Future<Output = External<Self::Stream>>;
+
+    /// Makes changes durable, all or none, before it returns.
+    fn store(&mut self, changes: Vec<Change>) -> impl Future<Output = ()>;
+
+    /// Is told of everything, for a trace.
+    fn saw(&mut self, now: Time, machine: &Machine, seen: Seen<'_>);
+}
+
+/// What comes to a driven machine from outside.
+#[derive(Debug)]
+pub enum External<S> {
+    /// Somebody dialled.
+    Accepted(S, Peer),
+    /// Tell the other sides, close every connection and end.
+    Shutdown,
+    /// End at once; the other sides see the end of the stream.
+    Stop,
+}
+
+/// What a driven machine did or met.
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub enum Seen<'a> {
+    Opened(LinkId),
+    DialFailed(LinkId, &'a str),
+    Received(LinkId, &'a Bytes),
+    Sent(LinkId, &'a Frame),
+    /// The other side, or the network, ended it.
+    Ended(LinkId, &'a Cause),
+    /// The machine ended it.
+    Closed(LinkId, &'a Cause),
+    Note(What),
+}
+
+/// What a connection's task tells the loop.
+enum Report<S> {
+    Dialed(LinkId, io::Result<S>),
+    Received(LinkId, Bytes),
+    Ended(LinkId, Cause),
+    Drained(LinkId),
+}
+
+/// The loop's end of a connection.
+struct Line {
+    outgoing: mpsc::UnboundedSender<Frame>,
+    unsent: Arc<AtomicUsize>,
+    congested: bool,
+}
+
+/// What the loop woke up for.
+enum Happened<S> {
+    External(External<S>),
+    Report(Report<S>),
+    Time,
+}
+
+/// Runs a machine until its owner wants it to end.
+pub async fn drive<N: Net>(machine: Machine, net: N) -> Machine {
+    let (reports, mut inbox) = mpsc::channel(INBOX);
+    let mut driver = Driver { machine, net, lines: BTreeMap::new(), tasks: JoinSet::new(), reports, next_link: 1 };
+    driver.machine.handle(driver.net.now(), Input::Timeout);
+    loop {
+        driver.settle().await;
+        match driver.happened(&mut inbox).await {
+            Happened::Report(report) => driver.report(report),
+            Happened::Time => driver.handle(Input::Timeout),
+            Happened::External(External::Accepted(stream, peer)) => driver.accepted(stream, peer),
+            Happened::External(External::Shutdown) => return driver.shutdown(inbox).await,
+            Happened::External(External::Stop) => return driver.machine,
+        }
+    }
+}
+
+struct Driver<N: Net> {
+    machine: Machine,
+    net: N,
+    lines: BTreeMap<LinkId, Line>,
+    /// Tasks of connections and dials. Whatever is left of them ends with the driver.
+    tasks: JoinSet<()>,
+    reports: mpsc::Sender<Report<N::Stream>>,
+    next_link: u64,
+}
+
+impl<N: Net> Driver<N> {
+    /// Waits for whatever is next. What has come is taken in the order of the list, or one seed would not be one run.
+    async fn happened(&mut self, inbox: &mut mpsc::Receiver<Report<N::Stream>>) -> Happened<N::Stream> {
+        while self.tasks.try_join_next().is_some() {}
+        let due = self.machine.next_timeout().map(|due| due.since(self.net.now()));
+        let time = async {
+            match due {
+                Some(span) => tokio::time::sleep(span).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            Some(report) = inbox.recv() => Happened::Report(report),
+            external = self.net.next() => Happened::External(external),
+            () = time => Happened::Time,
+        }
+    }
+
+    fn handle(&mut self, input: Input) {
+        self.machine.handle(self.net.now(), input);
+    }
+
+    fn saw(&mut self, seen: Seen<'_>) {
+        let now = self.net.now();
+        self.net.saw(now, &self.machine, seen);
+    }
+
+    /// Does what the machine wants done.
+    async fn settle(&mut self) {
+        while let Some(output) = self.machine.poll() {
+            match output {
+                Output::Dial(link) => self.dial(link),
+                Output::Send(link, frame) => self.send(link, frame),
+                Output::Close(link, cause) => {
+                    self.saw(Seen::Closed(link, &cause));
+                    // Without its sender the task sends what is left and ends.
+                    self.lines.remove(&link);
+                }
+                Output::Store(changes, mark) => {
+                    self.net.store(changes).await;
+                    self.handle(Input::Stored(mark));
+                }
+                Output::Note(what) => self.saw(Seen::Note(what)),
+            }
+        }
+    }
+
+    fn dial(&mut self, link: LinkId) {
+        let (dialing, reports) = (self.net.dial(), self.reports.clone());
+        self.tasks.spawn(async move {
+            let stream = dialing.await;
+            // Nobody to tell: the driver is gone.
+            let _ = reports.send(Report::Dialed(link, stream)).await;
+        });
+    }
+
+    fn accepted(&mut self, stream: N::Stream, peer: Peer) {
+        let link = LinkId(self.next_link);
+        self.next_link += 1;
+        self.add_line(link, stream);
+        self.saw(Seen::Opened(link));
+        self.handle(Input::Opened(link, peer));
+    }
+
+    fn add_line(&mut self, link: LinkId, stream: N::Stream) {
+        let (outgoing, frames) = mpsc::unbounded_channel();
+        let unsent = Arc::new(AtomicUsize::new(0));
+        let task = Carrier { link, frames, unsent: unsent.clone(), reports: self.reports.clone(), queue: VecDeque::new() };
+        self.tasks.spawn(task.run(stream));
+        self.lines.insert(link, Line { outgoing, unsent, congested: false });
+    }
+
+    fn send(&mut self, link: LinkId, frame: Frame) {
+        self.saw(Seen::Sent(link, &frame));
+        let Some(line) = self.lines.get_mut(&link) else { return };
+        let unsent = line.unsent.fetch_add(frame.len(), Ordering::Relaxed) + frame.len();
+        // A task that is gone reports the end of its connection.
+        let _ = line.outgoing.send(frame);
+        if unsent > HIGH_WATER && !line.congested {
+            line.congested = true;
+            self.handle(Input::Congested(link));
+        }
+    }
+
+    fn report(&mut self, report: Report<N::Stream>) {
+        match report {
+            Report::Dialed(link, Ok(stream)) => {
+                self.add_line(link, stream);
+                self.saw(Seen::Opened(link));
+                self.handle(Input::Dialed(link));
+            }
+            Report::Dialed(link, Err(error)) => {
+                let why = error.to_string();
+                self.saw(Seen::DialFailed(link, &why));
+                self.handle(Input::DialFailed(link, why));
+            }
+            // What still comes on a connection that the machine has closed concerns nobody.
+            Report::Received(link, bytes) if self.lines.contains_key(&link) => {
+                self.saw(Seen::Received(link, &bytes));
+                self.handle(Input::Received(link, bytes));
+            }
+            Report::Ended(link, cause) if self.lines.remove(&link).is_some() => {
+                self.saw(Seen::Ended(link, &cause));
+                self.handle(Input::Closed(link, cause));
+            }
+            Report::Drained(link) => {
+                if let Some(line) = self.lines.get_mut(&link)
+                    && std::mem::take(&mut line.congested)
+                {
+                    self.handle(Input::Drained(link));
+                }
+            }
+            Report::Received(..) | Report::Ended(..) => {}
+        }
+    }
+
+    /// Lets the machine say goodbye, and every connection carry what is left to be sent.
+    async fn shutdown(mut self, inbox: mpsc::Receiver<Report<N::Stream>>) -> Machine {
+        drop(inbox);
+        self.handle(Input::Shutdown);
+        self.settle().await;
+        self.lines.clear();
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        // A side that neither reads nor closes does not keep us.
+        let _ = tokio::time::timeout(LINGER, all).await;
+        self.machine
+    }
+}
+
+/// The task of one connection: moves bytes both ways.
+struct Carrier<S> {
+    link: LinkId,
+    frames: mpsc::UnboundedReceiver<Frame>,
+    unsent: Arc<AtomicUsize>,
+    reports: mpsc::Sender<Report<S>>,
+    /// What is to be written.
+    queue: VecDeque<Bytes>,
+}
+
+impl<S: Stream> Carrier<S> {
+    async fn run(mut self, stream: S) {
+        let (mut reader, mut writer) = tokio::io::split(stream);
+        match self.carry(&mut reader, &mut writer).await {
+            Some(cause) => drop(self.reports.send(Report::Ended(self.link, cause)).await),
+            None => {
+                // We close: first everything goes out, then the other side may close too. A connection closed with
+                // something unread would be reset, and with it what was sent last.
+                let goodbye = async {
+                    while !self.queue.is_empty() {
+                        self.write(&mut writer).await?;
+                    }
+                    writer.shutdown().await?;
+                    let mut scrap = [0; 4096];
+                    while reader.read(&mut scrap).await? > 0 {}
+                    io::Result::Ok(())
+                };
+                let _ = tokio::time::timeout(LINGER, goodbye).await;
+            }
+        }
+    }
+
+    /// Moves bytes until the connection ends, for the cause given back, or until it is to be closed (`None`).
+    async fn carry(
+        &mut self,
+        reader: &mut (impl AsyncRead + Unpin),
+        writer: &mut (impl AsyncWrite + Unpin),
+    ) -> Option<Cause> {
+        let mut buffer = BytesMut::new();
+        loop {
+            let crowded = self.unsent.load(Ordering::Relaxed) > HIGH_WATER;
+            // The reader is polled in every state but one that writes anyway, or a reset would go unseen.
+            tokio::select! {
+                biased;
+                frame = self.frames.recv() => match frame {
+                    Some(frame) => self.enqueue(frame),
+                    None => return None,
+                },
+                written = Self::write_queue(&mut self.queue, writer), if !self.queue.is_empty() => match written {
+                    Ok(len) => self.written(len).await,
+                    Err(error) => return Some(cause_of(&error)),
+                },
+                read = read_some(reader, &mut buffer), if !crowded => match read {
+                    Ok(0) => return Some(Cause::End),
+                    Ok(_) => {
+                        let bytes = buffer.split().freeze();
+                        if self.reports.send(Report::Received(self.link, bytes)).await.is_err() {
+                            return None;
+                        }
+                    }
+                    Err(error) => return Some(cause_of(&error)),
+                },
+            }
+        }
+    }
+
+    /// Takes all frames that wait, so that they leave together.
+    fn enqueue(&mut self, frame: Frame) {
+        let mut next = Some(frame);
+        while let Some(frame) = next {
+            self.queue.push_back(frame.head);
+            if !frame.payload.is_empty() {
+                self.queue.push_back(frame.payload);
+            }
+            next = self.frames.try_recv().ok();
+        }
+    }
+
+    async fn write(&mut self, writer: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+        let len = Self::write_queue(&mut self.queue, writer).await?;
+        self.unsent.fetch_sub(len, Ordering::Relaxed);
+        Ok(())
+    }
+
+    async fn written(&mut self, len: usize) {
+        let before = self.unsent.fetch_sub(len, Ordering::Relaxed);
+        if before > LOW_WATER && before - len <= LOW_WATER {
+            // Nobody to tell: the driver is gone.
+            let _ = self.reports.send(Report::Drained(self.link)).await;
+        }
+    }
+
+    /// One vectored write of what waits. Nothing is lost if it is dropped before it ends.
+    async fn write_queue(queue: &mut VecDeque<Bytes>, writer: &mut (impl AsyncWrite + Unpin)) -> io::Result<usize> {
+        const PIECES: usize = 64;
+        let pieces: Vec<IoSlice<'_>> = queue.iter().take(PIECES).map(|piece| IoSlice::new(piece)).collect();
+        let len = writer.write_vectored(&pieces).await?;
+        if len == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        let mut left = len;
+        while let Some(piece) = queue.front_mut() {
+            if left < piece.len() {
+                piece.advance(left);
+                break;
+            }
+            left -= piece.len();
+            queue.pop_front();
+        }
+        Ok(len)
+    }
+}
+
+/// Reads what there is.
+async fn read_some(reader: &mut (impl AsyncRead + Unpin), buffer: &mut BytesMut) -> io::Result<usize> {
+    buffer.reserve(READ_SIZE);
+    reader.read_buf(buffer).await
+}
+
+fn cause_of(error: &io::Error) -> Cause {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => Cause::End,
+        _ => Cause::Reset,
+    }
+}
