@@ -1,3 +1,5 @@
+//! What can be wrong with a topic.
+
 use thiserror::Error;
 
 use crate::codec::TextError;

@@ -59,18 +59,20 @@ impl<V> Tree<V> {
             return;
         }
         let levels: Vec<_> = filter.levels().collect();
+        let begins_with_wildcard = filter.begins_with_wildcard();
+        let is_hidden = |key: &[u8]| begins_with_wildcard && key.starts_with(b"$");
         let mut entries = self.entries.range::<[u8], _>(..);
         // No key before this one can match any more.
         let mut goal = Vec::new();
         // All keys that begin with this match.
         let mut taken: Option<&[u8]> = None;
         while let Some((key, (name, value))) = entries.next() {
-            if **key < *goal {
-                entries = self.entries.range::<[u8], _>((Bound::Included(goal.as_slice()), Bound::Unbounded));
-            } else if key[0] == b'$' && filter.begins_with_wildcard() {
-                goal = vec![b'$' + 1];
-            } else if taken.is_some_and(|beginning| key.starts_with(beginning)) {
+            if taken.is_some_and(|beginning| key.starts_with(beginning)) && !is_hidden(key) {
                 each(name, value);
+            } else if **key < *goal {
+                entries = self.entries.range::<[u8], _>((Bound::Included(goal.as_slice()), Bound::Unbounded));
+            } else if is_hidden(key) {
+                goal = vec![b'$' + 1];
             } else {
                 match step(&levels, key, &mut goal) {
                     Step::Match => each(name, value),
