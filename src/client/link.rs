@@ -81,7 +81,11 @@ impl Client {
             };
             link.heard = self.now;
             match packet {
-                Ok(packet) => self.packet(packet),
+                Ok(packet) => {
+                    self.packet(packet);
+                    // Here and not after the last packet, so that how bytes are cut does not matter.
+                    self.flush();
+                }
                 Err(malformed) => return self.close(Cause::Malformed(malformed), Some(malformed.reason), true),
             }
         }
