@@ -94,7 +94,7 @@ enum EngineWord {
 }
 
 impl EngineWord {
-    const DEFAULT: EngineWord = EngineWord::Direct;
+    const DEFAULT: EngineWord = EngineWord::Turmoil;
 }
 
 impl From<EngineWord> for Engine {

@@ -16,7 +16,7 @@ use crate::scenario::actor::Actor;
 use crate::scenario::{self, Scenario, setup};
 use crate::store::Mark;
 use crate::time::Time;
-use crate::trace::{Name, Recorder, Way, What};
+use crate::trace::{Name, Recorder, Way};
 
 /// What happens next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -309,8 +309,7 @@ impl<'a> Direct<'a> {
 
     fn befall(&mut self, number: usize) {
         let fault = self.faults[number].clone();
-        let what = What::Fault { word: fault.word, names: fault.names, began: fault.begins };
-        self.recorder.note(self.now, what);
+        self.recorder.note(self.now, fault.what());
         let now = self.now;
         match fault.blow {
             Blow::Cut(clients, ways) => {

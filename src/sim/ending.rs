@@ -25,14 +25,20 @@ pub(super) struct Ending {
 
 impl Ending {
     /// Of a run of this scenario.
-    pub fn of(scenario: &Scenario) -> Ending {
+    pub(super) fn of(scenario: &Scenario) -> Ending {
         let timeline = setup::timeline_end(scenario);
         let fixed = scenario.ends.map(|ends| Time::after(ends.0));
         Ending { fixed, timeline, last_event: Time::ZERO }
     }
 
+    /// Of a run of this scenario that does not end before `least`.
+    pub(super) fn after(scenario: &Scenario, least: Time) -> Ending {
+        let ending = Ending::of(scenario);
+        Ending { timeline: ending.timeline.max(least), ..ending }
+    }
+
     /// Something happened; keep alive does not count.
-    pub fn saw(&mut self, event: &Event) {
+    pub(super) fn saw(&mut self, event: &Event) {
         let ping = match &event.what {
             What::Left(transfer) | What::Arrived(transfer) => {
                 let kind = transfer.bytes.first().and_then(|first| PacketType::from_number(first >> 4));
@@ -47,7 +53,7 @@ impl Ending {
 
     /// When the run ends if nothing more happens: `busy` while an application has something to do by itself, `waiting`
     /// while one waits for an answer.
-    pub fn moment(&self, busy: bool, waiting: bool) -> Option<Time> {
+    pub(super) fn moment(&self, busy: bool, waiting: bool) -> Option<Time> {
         if self.fixed.is_some() {
             return self.fixed;
         }

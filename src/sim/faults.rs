@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::network::Place;
 use crate::scenario::{self, Action, Names, Scenario, setup};
 use crate::time::Time;
-use crate::trace::{Name, Way};
+use crate::trace::{Name, Way, What};
 
 /// The broker's place among the machines of a run. The clients follow in order.
 pub(super) const BROKER: Place = 0;
@@ -24,6 +24,13 @@ pub(super) struct Fault {
     pub begins: bool,
     /// What is done.
     pub blow: Blow,
+}
+
+impl Fault {
+    /// What the trace says of it.
+    pub(super) fn what(&self) -> What {
+        What::Fault { word: self.word, names: self.names.clone(), began: self.begins }
+    }
 }
 
 /// What a fault does. Paths are named by the client at their end.

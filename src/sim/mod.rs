@@ -2,6 +2,8 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `turmoil` | the engine that runs the machines as programs on turmoil's simulated network |
+//! | `stage`, `gate` | what its programs share; a stream through which faults act |
 //! | `direct` | the engine that is an ordered queue: for many runs |
 //! | `network` | its connections, and what befalls them |
 //! | `faults` | the faults of a scenario, with whom they befall |
@@ -13,8 +15,11 @@ mod direct;
 mod disk;
 mod ending;
 mod faults;
+mod gate;
 mod network;
 mod random;
+mod stage;
+mod turmoil;
 
 use std::fmt;
 
@@ -26,9 +31,9 @@ use crate::trace::{Event, Name};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Engine {
     /// Programs on the hosts of turmoil's simulated network.
+    #[default]
     Turmoil,
     /// An ordered queue of events.
-    #[default]
     Direct,
 }
 
@@ -65,7 +70,8 @@ impl Run {
 /// Runs a checked scenario. The same scenario, seed and engine give the same trace, byte for byte.
 pub fn run(scenario: &Scenario, seed: u64, engine: Engine) -> Run {
     match engine {
-        Engine::Direct | Engine::Turmoil => direct::run(scenario, seed),
+        Engine::Direct => direct::run(scenario, seed),
+        Engine::Turmoil => turmoil::run(scenario, seed),
     }
 }
 

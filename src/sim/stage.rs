@@ -1,0 +1,304 @@
+//! What the machines of a run on turmoil share: the trace, the disk, and the state of every path and connection.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+use super::disk::Disk;
+use super::faults::{BROKER, Blow};
+use super::network::Place;
+use super::random::{Purpose, Random};
+use crate::link::{Cause, LinkId};
+use crate::time::Time;
+use crate::trace::{Name, Recorder, Way};
+
+/// How a machine is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Life {
+    Alive,
+    /// Its process is dead.
+    Killed,
+    /// Its host is dead.
+    Off,
+}
+
+/// A connection, as the faults see it.
+#[derive(Debug)]
+struct Wire {
+    client: Place,
+    /// Which ends have it open.
+    open: [bool; 2],
+    /// In which directions nothing arrives any more.
+    dead: [bool; 2],
+    /// Both ends see a reset.
+    reset: bool,
+    /// Which ends were closed from outside.
+    shut: [bool; 2],
+    /// Which ends' hosts died and know nothing of it.
+    forgotten: [bool; 2],
+    chunk: [Random; 2],
+}
+
+/// What a path does to its connections.
+#[derive(Clone, Copy, Debug, Default)]
+struct Path {
+    cut: [bool; 2],
+    held: bool,
+}
+
+/// What becomes of a read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// It goes through, with at most so many bytes.
+    Pass(Option<usize>),
+    /// Nothing arrives now.
+    Wait,
+    /// What arrives is lost.
+    Lose,
+    /// The connection was closed at this end, from outside.
+    End,
+    /// It was reset.
+    Reset,
+}
+
+/// What becomes of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Writing {
+    Pass,
+    Lose,
+    Reset,
+}
+
+/// The state itself. Shared by tasks of one thread; the lock is never waited for.
+#[derive(Debug)]
+pub(super) struct Stage {
+    seed: u64,
+    pub(super) recorder: Recorder,
+    pub(super) disk: Disk,
+    pub(super) chunk: Option<u32>,
+    names: Vec<Name>,
+    lives: Vec<(Life, u32)>,
+    paths: Vec<Path>,
+    wires: BTreeMap<LinkId, Wire>,
+    by_address: BTreeMap<SocketAddr, LinkId>,
+    /// For each client its attempts to connect since its process started, in order.
+    attempts: Vec<Vec<LinkId>>,
+    last_link: u64,
+    wakers: Vec<Waker>,
+    graveyard: Graveyard,
+}
+
+/// Streams whose end must not be seen by the other side.
+#[derive(Default)]
+struct Graveyard(Vec<Box<dyn Any + Send>>);
+
+impl std::fmt::Debug for Graveyard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} streams", self.0.len())
+    }
+}
+
+/// A handle to the shared state.
+#[derive(Clone, Debug)]
+pub(super) struct Shared(Arc<Mutex<Stage>>);
+
+impl Shared {
+    pub(super) fn new(seed: u64, names: Vec<Name>, chunk: Option<u32>) -> Shared {
+        let places = names.len();
+        Shared(Arc::new(Mutex::new(Stage {
+            seed,
+            recorder: Recorder::new(),
+            disk: Disk::default(),
+            chunk,
+            names,
+            lives: vec![(Life::Alive, 0); places],
+            paths: vec![Path::default(); places],
+            wires: BTreeMap::new(),
+            by_address: BTreeMap::new(),
+            attempts: vec![Vec::new(); places],
+            last_link: 0,
+            wakers: Vec::new(),
+            graveyard: Graveyard::default(),
+        })))
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Stage> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Stage {
+    pub(super) fn life(&self, place: Place) -> Life {
+        self.lives[place].0
+    }
+
+    /// How often the process at a place has died.
+    pub(super) fn lives_lost(&self, place: Place) -> u32 {
+        self.lives[place].1
+    }
+
+    /// Wakes this task at the next fault.
+    pub(super) fn wake_at_fault(&mut self, waker: &Waker) {
+        if !self.wakers.iter().any(|other| other.will_wake(waker)) {
+            self.wakers.push(waker.clone());
+        }
+    }
+
+    /// A client dials: the name of what may become a connection.
+    pub(super) fn attempt(&mut self, client: Place) -> LinkId {
+        self.last_link += 1;
+        let link = LinkId(self.last_link);
+        self.attempts[client].push(link);
+        self.recorder.dialled(link, &self.names[client], &self.names[BROKER]);
+        link
+    }
+
+    /// The name in the whole run of a client's attempt of this number.
+    pub(super) fn attempt_named(&self, client: Place, number: LinkId) -> Option<LinkId> {
+        let number = usize::try_from(number.0).ok()?;
+        self.attempts[client].get(number).copied()
+    }
+
+    /// The connection whose client end has this address.
+    pub(super) fn link_at(&self, address: SocketAddr) -> Option<LinkId> {
+        self.by_address.get(&address).copied()
+    }
+
+    /// Why a client cannot dial now, or whether it has to wait.
+    pub(super) fn dialling(&self, client: Place) -> Result<bool, &'static str> {
+        let path = self.paths[client];
+        if path.cut != [false; 2] {
+            Err("the network is unreachable")
+        } else if self.life(BROKER) == Life::Off {
+            Err("the host is down")
+        } else {
+            Ok(path.held)
+        }
+    }
+
+    /// A connection was made.
+    pub(super) fn connected(&mut self, client: Place, link: LinkId, address: SocketAddr) {
+        let chunk = |way: Way| Random::new(self.seed, Purpose::Chunk, link.0 * 2 + way as u64);
+        let wire = Wire {
+            client,
+            open: [true; 2],
+            dead: [false; 2],
+            reset: false,
+            shut: [false; 2],
+            forgotten: [false; 2],
+            chunk: [chunk(Way::Up), chunk(Way::Down)],
+        };
+        self.wires.insert(link, wire);
+        self.by_address.insert(address, link);
+    }
+
+    /// The end that sends `way` is done with the connection.
+    pub(super) fn done(&mut self, link: LinkId, way: Way) {
+        if let Some(wire) = self.wires.get_mut(&link) {
+            wire.open[way as usize] = false;
+        }
+    }
+
+    /// What becomes of a read of what came `way`.
+    pub(super) fn reading(&mut self, link: LinkId, way: Way) -> Reading {
+        let Some(wire) = self.wires.get_mut(&link) else { return Reading::Pass(None) };
+        if wire.reset {
+            Reading::Reset
+        } else if wire.shut[way.back() as usize] {
+            Reading::End
+        } else if wire.dead[way as usize] {
+            Reading::Lose
+        } else if self.paths[wire.client].held {
+            Reading::Wait
+        } else {
+            let most = self.chunk.map(|most| wire.chunk[way as usize].within(1..=u64::from(most)));
+            Reading::Pass(most.and_then(|most| usize::try_from(most).ok()))
+        }
+    }
+
+    /// What becomes of a write that goes `way`.
+    pub(super) fn writing(&mut self, link: LinkId, way: Way) -> Writing {
+        let Some(wire) = self.wires.get_mut(&link) else { return Writing::Pass };
+        let other = if way == Way::Up { BROKER } else { wire.client };
+        if wire.reset {
+            return Writing::Reset;
+        }
+        if wire.dead[way as usize] {
+            return Writing::Lose;
+        }
+        if !wire.forgotten[way.back() as usize] {
+            return Writing::Pass;
+        }
+        if self.lives[other].0 == Life::Off {
+            return Writing::Lose;
+        }
+        wire.reset = true;
+        Writing::Reset
+    }
+
+    /// Whether the other side must not see that the end that sends `way` is dropped; if so, it is kept.
+    pub(super) fn bury(&mut self, link: LinkId, way: Way, stream: Box<dyn Any + Send>) {
+        let hidden = self.wires.get(&link).is_some_and(|wire| wire.dead[way as usize] || wire.forgotten[way as usize]);
+        if hidden {
+            self.graveyard.0.push(stream);
+        }
+    }
+
+    /// A fault; `now` is for the trace.
+    pub(super) fn befall(&mut self, now: Time, blow: &Blow) {
+        match blow {
+            Blow::Cut(clients, ways) => self.cut(clients, ways),
+            Blow::Heal(clients) => clients.iter().for_each(|client| self.paths[*client].cut = [false; 2]),
+            Blow::Hold(clients) => clients.iter().for_each(|client| self.paths[*client].held = true),
+            Blow::Release(clients) => clients.iter().for_each(|client| self.paths[*client].held = false),
+            Blow::Reset(clients) => {
+                self.each_wire(clients, |wire| wire.reset = true);
+            }
+            Blow::Close(clients, way) => self.each_wire(clients, |wire| wire.shut[*way as usize] = true),
+            Blow::Kill(places) => places.iter().for_each(|place| self.stop(now, *place, Life::Killed)),
+            Blow::PowerOff(places) => places.iter().for_each(|place| self.stop(now, *place, Life::Off)),
+            Blow::Start(places) => places.iter().for_each(|place| self.lives[*place].0 = Life::Alive),
+            Blow::Latency(_) => {}
+            Blow::Chunk(most) => self.chunk = Some(*most),
+        }
+        self.wakers.drain(..).for_each(Waker::wake);
+    }
+
+    fn cut(&mut self, clients: &[Place], ways: &[Way]) {
+        for client in clients {
+            ways.iter().for_each(|way| self.paths[*client].cut[*way as usize] = true);
+        }
+        self.each_wire(clients, |wire| ways.iter().for_each(|way| wire.dead[*way as usize] = true));
+    }
+
+    fn each_wire(&mut self, clients: &[Place], change: impl Fn(&mut Wire)) {
+        self.wires.values_mut().filter(|wire| clients.contains(&wire.client)).for_each(change);
+    }
+
+    fn stop(&mut self, now: Time, place: Place, life: Life) {
+        if self.lives[place].0 != Life::Alive {
+            self.lives[place].0 = life;
+            return;
+        }
+        let way = if place == BROKER { Way::Down } else { Way::Up };
+        let cause = if life == Life::Off { Cause::Reset } else { Cause::ShuttingDown };
+        for (link, wire) in &mut self.wires {
+            if (place != BROKER && wire.client != place) || !wire.open[way as usize] {
+                continue;
+            }
+            wire.open[way as usize] = false;
+            wire.forgotten[way as usize] = life == Life::Off;
+            self.recorder.closed(now, *link, way, cause.clone());
+        }
+        if place == BROKER && life == Life::Off {
+            let lives = u64::from(self.lives[place].1);
+            self.disk.power_failed(&mut Random::new(self.seed, Purpose::Disk, lives));
+        } else if place == BROKER {
+            self.disk.killed();
+        }
+        self.attempts[place].clear();
+        self.lives[place] = (life, self.lives[place].1 + 1);
+    }
+}
