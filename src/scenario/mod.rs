@@ -7,6 +7,7 @@
 pub mod actor;
 mod check;
 mod diagnosis;
+mod expect;
 mod locate;
 mod model;
 mod pattern;
@@ -20,6 +21,7 @@ mod units;
 mod words;
 
 pub use diagnosis::{Diagnosis, Spot};
+pub use expect::{Verdict, judge};
 pub use model::{Broker, Client, Network, On, Profile, Reconnect, Scenario, Will};
 pub use pattern::{Count, Pattern};
 pub use read::{Loaded, parse, read};

@@ -170,9 +170,14 @@ fn plainly(said: &str) -> (String, Option<String>) {
             "a string" => "text",
             "a sequence" => "a list",
             "a boolean" => "true or false",
+            "u16" => "a whole number from 0 to 65535",
+            "u32" => "a whole number from 0 to 4294967295",
+            "u64" => "a whole number that is not negative",
+            "u8" => "a whole number from 0 to 255",
             other => other.strip_prefix("struct ").map_or(other, |_| "a map of fields"),
         };
         let found = found.replace("sequence", "a list").replace("map", "a map").replace("unit value", "nothing");
+        let found = if found == "enum" { "a tag".to_owned() } else { found };
         let help = match expected {
             "text" if !found.starts_with("a ") => Some(format!("write it in quotes: \"{}\"", quoted(&found))),
             "a map of fields" | "a map" => Some("write it as `{name: value}` or as indented lines".to_owned()),
@@ -181,7 +186,12 @@ fn plainly(said: &str) -> (String, Option<String>) {
         };
         return (format!("{found} stands where {expected} belongs"), help);
     }
+    // The place is shown above; the library says it once more.
+    let said = said.split(" at line ").next().unwrap_or(said);
     let help = match said {
+        _ if said.contains("cannot start any token") => {
+            Some("indent with spaces, not tabs, and put text that begins with @, ` or % in quotes".to_owned())
+        }
         _ if said.contains("found a tab character") => Some("indent with spaces".to_owned()),
         _ if said.contains("unknown anchor") => Some("an alias `*name` needs an anchor `&name` before it".to_owned()),
         _ if said.contains("more than one document") => Some("one file holds one scenario: remove `---`".to_owned()),
