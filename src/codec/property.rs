@@ -241,7 +241,10 @@ properties! {
 ///
 /// Whatever is in here is well-formed by itself; where it may stand is checked on the way in and out.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
-pub struct Properties(Bytes);
+pub struct Properties(
+    /// Never empty: most packets have none, and nothing is to be done for them.
+    Option<Bytes>,
+);
 
 /// Stands where a property could not be written; the standard has no property 0.
 const UNWRITABLE: u8 = 0;
@@ -249,17 +252,19 @@ const UNWRITABLE: u8 = 0;
 impl Properties {
     /// No properties.
     pub const fn new() -> Properties {
-        Properties(Bytes::new())
+        Properties(None)
     }
 
     /// Whether there are none.
+    #[inline]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0.is_none()
     }
 
     /// How many bytes they take on the wire, without the length before them.
+    #[inline]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.as_wire().len()
     }
 
     /// These and one more: see [`Properties::push`].
@@ -272,58 +277,63 @@ impl Properties {
     /// Adds one behind the others. If the value cannot be written (it is of another type than the property's, or too
     /// long), the encoder refuses any packet with these properties.
     pub fn push(&mut self, property: Property, value: impl Into<Value>) {
-        let mut wire = Vec::with_capacity(self.0.len() + 16);
-        wire.extend_from_slice(&self.0);
+        let mut wire = Vec::with_capacity(self.len() + 16);
+        wire.extend_from_slice(self.as_wire());
         if !put_property(&mut wire, property, &value.into()) {
             wire.push(UNWRITABLE);
         }
-        self.0 = wire.into();
+        self.0 = Some(wire.into());
     }
 
     /// All but these, in order.
     #[must_use]
     pub fn without(&self, left_out: &[Property]) -> Properties {
-        let mut cursor = Cursor { wire: &self.0, at: 0 };
+        let mut cursor = Cursor { wire: self.as_wire(), at: 0 };
         let mut kept = BytesMut::new();
         let mut dropped = false;
         loop {
             let start = cursor.at;
             match cursor.next_span() {
                 Ok(Some((property, _))) if left_out.contains(&property) => dropped = true,
-                Ok(Some(_)) => kept.extend_from_slice(&self.0[start..cursor.at]),
+                Ok(Some(_)) => kept.extend_from_slice(&self.as_wire()[start..cursor.at]),
                 Ok(None) | Err(_) => break,
             }
         }
-        if dropped { Properties(kept.freeze()) } else { self.clone() }
+        if dropped { Properties::of(kept.freeze()) } else { self.clone() }
     }
 
     /// All of them, in order.
     pub fn iter(&self) -> impl Iterator<Item = (Property, Value)> + '_ {
-        let mut cursor = Cursor { wire: &self.0, at: 0 };
+        let mut cursor = Cursor { wire: self.as_wire(), at: 0 };
         std::iter::from_fn(move || {
             let (property, span) = cursor.next_span().ok()??;
-            Some((property, span.value(&self.0)))
+            Some((property, span.value(self.0.as_ref()?)))
         })
     }
 
     /// A copy in a buffer of its own, for keeping.
     #[must_use]
     pub fn detached(&self) -> Properties {
-        if self.0.is_empty() { Properties::new() } else { Properties(Bytes::copy_from_slice(&self.0)) }
+        Properties(self.0.as_deref().map(Bytes::copy_from_slice))
     }
 
     fn find(&self, wanted: Property) -> Option<Value> {
-        let mut cursor = Cursor { wire: &self.0, at: 0 };
+        let mut cursor = Cursor { wire: self.as_wire(), at: 0 };
         while let Ok(Some((property, span))) = cursor.next_span() {
             if property == wanted {
-                return Some(span.value(&self.0));
+                return Some(span.value(self.0.as_ref()?));
             }
         }
         None
     }
 
+    #[inline]
     pub(super) fn as_wire(&self) -> &[u8] {
-        &self.0
+        self.0.as_deref().unwrap_or_default()
+    }
+
+    fn of(wire: Bytes) -> Properties {
+        Properties(if wire.is_empty() { None } else { Some(wire) })
     }
 
     /// Properties as they came from the wire, checked for what may stand in this place.
@@ -332,13 +342,13 @@ impl Properties {
         if !wire.is_empty() {
             check::<true>(&wire, place)?;
         }
-        Ok(Properties(wire))
+        Ok(Properties::of(wire))
     }
 
     /// Whether all of them may stand there.
     #[inline]
     pub(super) fn fit(&self, place: Place) -> Result<(), Malformed> {
-        if self.0.is_empty() { Ok(()) } else { check::<false>(&self.0, place) }
+        if self.is_empty() { Ok(()) } else { check::<false>(self.as_wire(), place) }
     }
 }
 

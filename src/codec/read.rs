@@ -42,6 +42,28 @@ pub(super) fn decode_within(
     if first >> 4 == PacketType::Publish.number() {
         return publish(version, first & 0x0f, cursor).map(Packet::Publish);
     }
+    if let Some(kind) = short_ack(first)
+        && end - body == 2
+    {
+        let packet_identifier = cursor.packet_identifier()?;
+        return Ok(Packet::Ack(Ack::new(kind, packet_identifier, Reason::Success)));
+    }
+    decode_other(version, first, cursor)
+}
+
+/// The ack that begins like this, flags and all.
+#[inline]
+const fn short_ack(first: u8) -> Option<AckKind> {
+    match first {
+        0x40 => Some(AckKind::PubAck),
+        0x50 => Some(AckKind::PubRec),
+        0x62 => Some(AckKind::PubRel),
+        0x70 => Some(AckKind::PubComp),
+        _ => None,
+    }
+}
+
+fn decode_other(version: Version, first: u8, mut cursor: Cursor<'_>) -> Result<Packet, Malformed> {
     let packet_type = PacketType::from_number(first >> 4).ok_or(Fault::TypeReserved)?;
     check_flags(packet_type, first & 0x0f)?;
     let packet = match packet_type {

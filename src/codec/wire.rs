@@ -6,23 +6,26 @@ use super::text::MAX_FIELD_LEN;
 /// The largest variable byte integer (5.0 section 1.5.5), and so the largest remaining length.
 pub(crate) const MAX_VARIABLE: u32 = 268_435_455;
 
-/// A variable byte integer at the head of `bytes` and how many bytes it takes; `None` if it goes on after them. One that
-/// is longer than it needs to be is an error (5.0, 1.5.5-1).
+/// A variable byte integer at the head of `bytes` and how many bytes it takes; `None` if it goes on after them.
 #[inline]
 pub(crate) fn read_variable(bytes: &[u8]) -> Result<Option<(u32, usize)>, Malformed> {
-    match read_padded(bytes)? {
-        Some((number, len)) if len > variable_len(number as usize) => Err(Fault::VariableNotShortest.into()),
-        read => Ok(read),
+    match *bytes {
+        [] => Ok(None),
+        [number @ 0..0x80, ..] => Ok(Some((number.into(), 1))),
+        [_, 0, ..] => Err(Fault::VariableNotShortest.into()),
+        [low, high @ 0..0x80, ..] => Ok(Some((u32::from(low & 0x7f) | u32::from(high) << 7, 2))),
+        _ => read_long_variable(bytes),
     }
 }
 
-/// The same, tolerant of padding: 3.1.1 does not forbid it in a remaining length, and 5.0 does not order a check.
-#[inline]
-pub(crate) fn read_padded(bytes: &[u8]) -> Result<Option<(u32, usize)>, Malformed> {
+fn read_long_variable(bytes: &[u8]) -> Result<Option<(u32, usize)>, Malformed> {
     let mut number = 0_u32;
     for (place, &byte) in bytes.iter().take(4).enumerate() {
         number |= u32::from(byte & 0x7f) << (7 * place);
         if byte & 0x80 == 0 {
+            if byte == 0 && place > 0 {
+                return Err(Fault::VariableNotShortest.into());
+            }
             return Ok(Some((number, place + 1)));
         }
     }
@@ -41,6 +44,18 @@ pub(crate) fn put_variable(out: &mut Vec<u8>, mut number: u32) -> bool {
     }
     out.push(number.to_le_bytes()[0]);
     true
+}
+
+/// A variable byte integer behind another byte, padded to eight bytes, and how many of them count; writing eight bytes
+/// and taking back some is quicker than writing few one by one. The number must not be too large.
+#[inline]
+pub(crate) fn head_with_variable(first: u8, number: u32) -> ([u8; 8], usize) {
+    let wide = u64::from(number);
+    // Seven bits to each byte, and the eighth set in all but the last.
+    let spread = wide & 0x7f | (wide & 0x3f80) << 1 | (wide & 0x1f_c000) << 2 | (wide & 0xfe0_0000) << 3;
+    let len = variable_len(number as usize);
+    let more = 0x80_8080_u64 & ((1 << (8 * (len - 1))) - 1);
+    ((u64::from(first) | (spread | more) << 8).to_le_bytes(), 1 + len)
 }
 
 /// How many bytes a variable byte integer takes.

@@ -8,7 +8,7 @@ use super::packet::*;
 use super::property::{Place, Properties};
 use super::read::{check_alias_for_topic, check_method, check_will_topic, code_fault, connect_flag, reserved_flags};
 use super::text::has_wildcard;
-use super::wire::{MAX_VARIABLE, put_field, put_variable, variable_len};
+use super::wire::{MAX_VARIABLE, head_with_variable, put_field, put_variable, variable_len};
 use super::{Reason, Version};
 
 /// Why a packet cannot be sent.
@@ -61,6 +61,14 @@ pub fn encode(packet: &Packet, version: Version, out: &mut Vec<u8>) -> Result<()
         out.extend_from_slice(&publish.payload);
         return Ok(());
     }
+    if let Packet::Ack(ack) = packet
+        && (version == Version::V3_1_1 || (ack.reason == Reason::Success && ack.properties.is_empty()))
+    {
+        let packet_type = ack.kind.packet_type();
+        let [high, low] = ack.packet_identifier.get().to_be_bytes();
+        out.extend_from_slice(&[packet_type.number() << 4 | reserved_flags(packet_type), 2, high, low]);
+        return Ok(());
+    }
     let before = out.len();
     put(packet, version, out).inspect_err(|_| out.truncate(before))
 }
@@ -92,9 +100,7 @@ pub(super) fn put_publish(publish: &Publish, version: Version, out: &mut Vec<u8>
     }
 
     let flags = u8::from(*dup) << 3 | qos.number() << 1 | u8::from(*retain);
-    out.reserve(remaining as usize + 5);
-    out.push(PacketType::Publish.number() << 4 | flags);
-    put_variable(out, remaining);
+    put_first(PacketType::Publish.number() << 4 | flags, remaining, out);
     // A `Text` is never longer than a field can be.
     put_field(out, topic);
     if let Some(identifier) = packet_identifier {
@@ -121,6 +127,9 @@ fn properties_len(properties: &Properties, version: Version) -> usize {
 #[inline]
 fn put_properties(properties: &Properties, version: Version, out: &mut Vec<u8>) {
     if version == Version::V5 {
+        if properties.is_empty() {
+            return out.push(0);
+        }
         // Their length has been found to fit the packet.
         put_variable(out, u32::try_from(properties.len()).unwrap_or(u32::MAX));
         out.extend_from_slice(properties.as_wire());
@@ -128,12 +137,20 @@ fn put_properties(properties: &Properties, version: Version, out: &mut Vec<u8>) 
 }
 
 /// Writes the head of a packet whose body takes `remaining` bytes.
+#[inline]
 fn put_head(packet_type: PacketType, remaining: usize, out: &mut Vec<u8>) -> Result<(), Unencodable> {
     let remaining = remaining_length(remaining)?;
-    out.reserve(remaining as usize + 5);
-    out.push(packet_type.number() << 4 | reserved_flags(packet_type));
-    put_variable(out, remaining);
+    put_first(packet_type.number() << 4 | reserved_flags(packet_type), remaining, out);
     Ok(())
+}
+
+/// Writes a fixed header and makes room for the rest.
+#[inline]
+fn put_first(first: u8, remaining: u32, out: &mut Vec<u8>) {
+    let (head, len) = head_with_variable(first, remaining);
+    out.reserve(remaining as usize + head.len());
+    out.extend_from_slice(&head);
+    out.truncate(out.len() - head.len() + len);
 }
 
 fn put(packet: &Packet, version: Version, out: &mut Vec<u8>) -> Result<(), Unencodable> {

@@ -1,0 +1,74 @@
+use std::hint::black_box;
+
+use bytes::Bytes;
+use simrun::codec::{Frame, Reader, Version, decode as decode_frame, encode as encode_packet};
+
+use super::{Contender, PIECE};
+
+pub fn decode(version: Version, wires: Vec<u8>) -> Vec<Contender> {
+    let wires = Bytes::from(wires);
+    let again = wires.clone();
+    let reader = Contender::new(
+        "simrun",
+        move || wires.clone(),
+        move |wires| {
+            let mut reader = Reader::new(u32::MAX);
+            reader.feed(wires);
+            while let Some(packet) = reader.next_packet(version).expect("good packets") {
+                black_box(packet);
+            }
+        },
+    );
+    let frames = Contender::new(
+        "simrun, by frames",
+        move || again.clone(),
+        move |wires| {
+            let mut reader = Reader::new(u32::MAX);
+            reader.feed(wires);
+            while let Some(frame) = reader.next_frame().expect("good packets") {
+                let _ = black_box(decode_frame(version, &frame));
+            }
+        },
+    );
+    vec![reader, frames]
+}
+
+pub fn encode(version: Version, wire: &[u8], batch: usize) -> Vec<Contender> {
+    let packet = decode_frame(version, &Bytes::copy_from_slice(wire)).expect("a good packet");
+    let again = packet.clone();
+    let mut out = Vec::new();
+    let vec = Contender::new(
+        "simrun",
+        || (),
+        move |()| {
+            for _ in 0..batch {
+                out.clear();
+                encode_packet(black_box(&packet), version, &mut out).expect("a good packet");
+                black_box(&out);
+            }
+        },
+    );
+    let frame = Contender::new(
+        "simrun, Frame",
+        || (),
+        move |()| {
+            for _ in 0..batch {
+                let _ = black_box(Frame::new(black_box(&again), version));
+            }
+        },
+    );
+    vec![vec, frame]
+}
+
+pub fn stream(version: Version, wire: Vec<u8>) -> Vec<Contender> {
+    let task = move |()| {
+        let mut reader = Reader::new(u32::MAX);
+        for piece in wire.chunks(PIECE) {
+            reader.feed(Bytes::copy_from_slice(piece));
+            while let Some(packet) = reader.next_packet(version).expect("good packets") {
+                black_box(packet);
+            }
+        }
+    };
+    vec![Contender::new("simrun", || (), task)]
+}
