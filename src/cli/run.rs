@@ -46,8 +46,9 @@ pub(super) fn run(arguments: &RunArguments) -> ExitCode {
 }
 
 /// What the scenario demands, and whether it was so.
-fn judge(_loaded: &Loaded, _run: &Run) -> Vec<Verdict> {
-    Vec::new()
+fn judge(loaded: &Loaded, run: &Run) -> Vec<Verdict> {
+    let verdicts = scenario::judge(&loaded.scenario, &run.trace);
+    verdicts.into_iter().map(|verdict| Verdict { held: verdict.held, what: verdict.to_string() }).collect()
 }
 
 /// Everything there is to say about a run.
