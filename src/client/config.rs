@@ -38,7 +38,8 @@ pub struct Config {
     pub will: Option<Will>,
     /// Whether and how to connect again after the connection was lost.
     pub reconnect: Option<Backoff>,
-    /// Made whenever the server has no session to resume.
+    /// Made whenever the server has no session to resume. What the owner subscribes to later, with properties or
+    /// without, is made anew likewise.
     pub subscriptions: Vec<Subscription>,
     /// How many QoS 1 and 2 messages the server may have under way to us at a time (5.0).
     pub receive_maximum: u16,
@@ -68,6 +69,13 @@ pub struct Backoff {
     pub first: Duration,
     /// The longest wait.
     pub most: Duration,
+}
+
+impl Default for Backoff {
+    /// From one second to one minute.
+    fn default() -> Backoff {
+        Backoff { first: Duration::from_secs(1), most: Duration::from_secs(60) }
+    }
 }
 
 /// A user name and a password for SCRAM.
