@@ -138,8 +138,7 @@ macro_rules! properties {
 
             /// Whether it may stand there.
             pub const fn allowed_in(self, place: Place) -> bool {
-                let bit = match place { Place::In(packet) => packet.number(), Place::Will => 0 };
-                self.places() & (1 << bit) != 0
+                self.places() & (1 << place.bit()) != 0
             }
 
             /// Whether it may be given more than once there.
@@ -239,12 +238,58 @@ properties! {
 
 /// The properties of a packet, in the form they have on the wire: cheap to receive, to keep and to pass on.
 ///
-/// Whatever is in here is well-formed by itself; where it may stand is checked on the way in and out.
+/// Whatever is in here can be told apart; where it may stand is checked on the way in and out.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
-pub struct Properties(
+pub struct Properties {
     /// Never empty: most packets have none, and nothing is to be done for them.
-    Option<Bytes>,
-);
+    wire: Option<Bytes>,
+    /// What is in `wire`: the bit of each property that is there, and the two below.
+    present: u64,
+}
+
+/// Set in `present` if there is more than one subscription identifier, which PUBLISH alone may have.
+const MANY_IDENTIFIERS: u64 = 1 << 62;
+/// Set in `present` if something is wrong wherever these properties stand.
+const WRONG: u64 = 1 << 63;
+
+/// For each place, by the bit that [`Property::places`] has for it: the bits that may be set in `present`.
+const FITTING: [u64; 16] = {
+    let mut fitting = [0; 16];
+    let mut place = 0;
+    while place < fitting.len() {
+        let mut number = 0;
+        while number < Property::ALL.len() {
+            let property = Property::ALL[number];
+            if property.places() & (1 << place) != 0 {
+                fitting[place] |= property.bit();
+            }
+            number += 1;
+        }
+        place += 1;
+    }
+    fitting[Publish.number() as usize] |= MANY_IDENTIFIERS;
+    fitting
+};
+
+impl Place {
+    const fn bit(self) -> u8 {
+        match self {
+            Place::In(packet) => packet.number(),
+            Place::Will => 0,
+        }
+    }
+
+    #[inline]
+    fn fitting(self) -> u64 {
+        FITTING[usize::from(self.bit() & 15)]
+    }
+}
+
+impl Property {
+    const fn bit(self) -> u64 {
+        1 << self as u8
+    }
+}
 
 /// Stands where a property could not be written; the standard has no property 0.
 const UNWRITABLE: u8 = 0;
@@ -252,13 +297,13 @@ const UNWRITABLE: u8 = 0;
 impl Properties {
     /// No properties.
     pub const fn new() -> Properties {
-        Properties(None)
+        Properties { wire: None, present: 0 }
     }
 
     /// Whether there are none.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.0.is_none()
+        self.wire.is_none()
     }
 
     /// How many bytes they take on the wire, without the length before them.
@@ -282,7 +327,7 @@ impl Properties {
         if !put_property(&mut wire, property, &value.into()) {
             wire.push(UNWRITABLE);
         }
-        self.0 = Some(wire.into());
+        *self = Properties::of(wire.into());
     }
 
     /// All but these, in order.
@@ -296,7 +341,12 @@ impl Properties {
             match cursor.next_span() {
                 Ok(Some((property, _))) if left_out.contains(&property) => dropped = true,
                 Ok(Some(_)) => kept.extend_from_slice(&self.as_wire()[start..cursor.at]),
-                Ok(None) | Err(_) => break,
+                Ok(None) => break,
+                Err(_) => {
+                    // What cannot be written stays so.
+                    kept.extend_from_slice(&self.as_wire()[start..]);
+                    break;
+                }
             }
         }
         if dropped { Properties::of(kept.freeze()) } else { self.clone() }
@@ -307,21 +357,30 @@ impl Properties {
         let mut cursor = Cursor { wire: self.as_wire(), at: 0 };
         std::iter::from_fn(move || {
             let (property, span) = cursor.next_span().ok()??;
-            Some((property, span.value(self.0.as_ref()?)))
+            Some((property, span.value(self.wire.as_ref()?)))
         })
     }
 
     /// A copy in a buffer of its own, for keeping.
     #[must_use]
     pub fn detached(&self) -> Properties {
-        Properties(self.0.as_deref().map(Bytes::copy_from_slice))
+        Properties { wire: self.wire.as_deref().map(Bytes::copy_from_slice), present: self.present }
     }
 
+    #[inline]
     fn find(&self, wanted: Property) -> Option<Value> {
+        // What could not be surveyed has to be searched.
+        if self.present & (wanted.bit() | WRONG) == 0 {
+            return None;
+        }
+        self.search(wanted)
+    }
+
+    fn search(&self, wanted: Property) -> Option<Value> {
         let mut cursor = Cursor { wire: self.as_wire(), at: 0 };
         while let Ok(Some((property, span))) = cursor.next_span() {
             if property == wanted {
-                return Some(span.value(self.0.as_ref()?));
+                return Some(span.value(self.wire.as_ref()?));
             }
         }
         None
@@ -329,26 +388,36 @@ impl Properties {
 
     #[inline]
     pub(super) fn as_wire(&self) -> &[u8] {
-        self.0.as_deref().unwrap_or_default()
+        self.wire.as_deref().unwrap_or_default()
     }
 
+    /// Properties that were put together, right or wrong.
     fn of(wire: Bytes) -> Properties {
-        Properties(if wire.is_empty() { None } else { Some(wire) })
+        if wire.is_empty() {
+            return Properties::new();
+        }
+        let present = survey(&wire).unwrap_or(WRONG);
+        Properties { wire: Some(wire), present }
     }
 
     /// Properties as they came from the wire, checked for what may stand in this place.
     #[inline]
     pub(super) fn parse(wire: Bytes, place: Place) -> Result<Properties, Malformed> {
-        if !wire.is_empty() {
-            check::<true>(&wire, place)?;
+        if wire.is_empty() {
+            return Ok(Properties::new());
         }
-        Ok(Properties::of(wire))
+        let present = check::<true>(&wire, place)?;
+        Ok(Properties { wire: Some(wire), present })
     }
 
     /// Whether all of them may stand there.
     #[inline]
     pub(super) fn fit(&self, place: Place) -> Result<(), Malformed> {
-        if self.is_empty() { Ok(()) } else { check::<false>(self.as_wire(), place) }
+        if self.present & !place.fitting() == 0 && !data_without_method(self.present) {
+            Ok(())
+        } else {
+            check::<false>(self.as_wire(), place).map(|_| ())
+        }
     }
 }
 
@@ -358,24 +427,51 @@ impl fmt::Debug for Properties {
     }
 }
 
-/// Checks what may stand in a place; with `STRINGS`, also that strings are strings.
-fn check<const STRINGS: bool>(wire: &[u8], place: Place) -> Result<(), Malformed> {
+/// Checks what may stand in a place and tells what is present; with `STRINGS`, also that strings are strings.
+fn check<const STRINGS: bool>(wire: &[u8], place: Place) -> Result<u64, Malformed> {
+    let fitting = place.fitting();
     let mut cursor = Cursor { wire, at: 0 };
-    let mut seen = 0_u64;
+    let mut present = 0;
     while let Some((property, span)) = cursor.next_span()? {
-        if !property.allowed_in(place) {
+        if property.bit() & fitting == 0 {
             return Err(Fault::PropertyMisplaced.into());
         }
-        let bit = 1 << (property as u8);
-        if seen & bit != 0 && !property.repeats_in(place) {
-            return Err(Fault::PropertyRepeated.into());
+        if present & property.bit() != 0 {
+            if !property.repeats_in(place) {
+                return Err(Fault::PropertyRepeated.into());
+            }
+            if property == Property::SubscriptionIdentifier {
+                present |= MANY_IDENTIFIERS;
+            }
         }
-        seen |= bit;
+        present |= property.bit();
         span.check::<STRINGS>(wire, property)?;
     }
-    let data_without_method = seen & (1 << Property::AuthenticationData as u8) != 0
-        && seen & (1 << Property::AuthenticationMethod as u8) == 0;
-    if data_without_method { Err(Fault::AuthDataWithoutMethod.into()) } else { Ok(()) }
+    if data_without_method(present) { Err(Fault::AuthDataWithoutMethod.into()) } else { Ok(present) }
+}
+
+/// What is present in properties whose strings are strings, wherever they are to stand.
+fn survey(wire: &[u8]) -> Result<u64, Malformed> {
+    let mut cursor = Cursor { wire, at: 0 };
+    let mut present = 0;
+    while let Some((property, span)) = cursor.next_span()? {
+        if present & property.bit() != 0 {
+            present |= match property {
+                Property::UserProperty => 0,
+                Property::SubscriptionIdentifier => MANY_IDENTIFIERS,
+                _ => WRONG,
+            };
+        }
+        present |= property.bit();
+        if span.check::<false>(wire, property).is_err() {
+            present |= WRONG;
+        }
+    }
+    Ok(present)
+}
+
+const fn data_without_method(present: u64) -> bool {
+    present & Property::AuthenticationData.bit() != 0 && present & Property::AuthenticationMethod.bit() == 0
 }
 
 /// Goes through properties on the wire.

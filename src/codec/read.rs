@@ -234,10 +234,7 @@ fn publish(version: Version, flags: u8, mut cursor: Cursor<'_>) -> Result<Publis
         return Err(Fault::DupAtQos0.into());
     }
     let (start, end) = cursor.field()?;
-    if has_wildcard(&cursor.bytes[start..end]) {
-        return Err(Fault::TopicWildcard.into());
-    }
-    let topic = Text::within(cursor.buffer, start, end)?;
+    let topic = Text::name_within(cursor.buffer, start, end)?;
     let packet_identifier = if qos == Qos::AtMostOnce { None } else { Some(cursor.packet_identifier()?) };
     let properties = cursor.properties(version, Place::In(PacketType::Publish))?;
     if topic.is_empty() {

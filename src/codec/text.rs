@@ -7,6 +7,8 @@ use std::ops::Deref;
 use bytes::Bytes;
 use thiserror::Error;
 
+use super::fault::{Fault, Malformed};
+
 /// The longest string or binary field, in bytes: its length is sent as two bytes (5.0 section 1.5.4).
 pub const MAX_FIELD_LEN: usize = 65_535;
 
@@ -96,21 +98,37 @@ fn check_slowly(bytes: &[u8]) -> Result<(), TextError> {
     if bytes.contains(&0) { Err(TextError::Null) } else { Ok(()) }
 }
 
+/// Whether all bytes are ASCII other than NUL and wildcards, as those of most topic names.
+#[inline]
+fn is_plain_name(bytes: &[u8]) -> bool {
+    words(bytes, LOW, |word| not_plain(word) | wildcards(word)) == 0
+}
+
 const LOW: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = 0x8080_8080_8080_8080;
 
 /// Whether all bytes are ASCII other than NUL: by far the most frequent case, and a quick one to see.
 #[inline]
 fn is_plain(bytes: &[u8]) -> bool {
-    // A byte below 1 borrows from the next, which can only spoil the verdict on a word that is spoilt already.
-    words(bytes, LOW, |word| (word.wrapping_sub(LOW) | word) & HIGH) == 0
+    words(bytes, LOW, not_plain) == 0
 }
 
 /// Whether a topic name would be none: it holds `+` or `#`.
 #[inline]
 pub(crate) fn has_wildcard(bytes: &[u8]) -> bool {
+    words(bytes, 0, wildcards) != 0
+}
+
+#[inline]
+fn not_plain(word: u64) -> u64 {
+    // A byte below 1 borrows from the next, which can only spoil the verdict on a word that is spoilt already.
+    (word.wrapping_sub(LOW) | word) & HIGH
+}
+
+#[inline]
+fn wildcards(word: u64) -> u64 {
     let zero = |word: u64| word.wrapping_sub(LOW) & !word & HIGH;
-    words(bytes, 0, |word| zero(word ^ (LOW * u64::from(b'+'))) | zero(word ^ (LOW * u64::from(b'#')))) != 0
+    zero(word ^ (LOW * u64::from(b'+'))) | zero(word ^ (LOW * u64::from(b'#')))
 }
 
 /// Joins what `look` says of each word of eight bytes. The last word overlaps the one before it, or in a short string
@@ -139,6 +157,19 @@ impl Text {
     #[inline]
     pub(super) fn within(packet: &Bytes, start: usize, end: usize) -> Result<Text, TextError> {
         check(&packet[start..end])?;
+        Ok(Text(packet.slice(start..end)))
+    }
+
+    /// The topic name in this part of a packet.
+    #[inline]
+    pub(super) fn name_within(packet: &Bytes, start: usize, end: usize) -> Result<Text, Malformed> {
+        let name = &packet[start..end];
+        if !is_plain_name(name) {
+            check(name)?;
+            if has_wildcard(name) {
+                return Err(Fault::TopicWildcard.into());
+            }
+        }
         Ok(Text(packet.slice(start..end)))
     }
 }

@@ -46,16 +46,16 @@ pub(crate) fn put_variable(out: &mut Vec<u8>, mut number: u32) -> bool {
     true
 }
 
-/// A variable byte integer behind another byte, padded to eight bytes, and how many of them count; writing eight bytes
-/// and taking back some is quicker than writing few one by one. The number must not be too large.
+/// A variable byte integer behind another byte, as the low bytes of a word, and how many they are: writing a word and
+/// taking back some of it is quicker than writing few bytes one by one. The number must not be too large.
 #[inline]
-pub(crate) fn head_with_variable(first: u8, number: u32) -> ([u8; 8], usize) {
+pub(crate) fn head_with_variable(first: u8, number: u32) -> (u64, usize) {
     let wide = u64::from(number);
     // Seven bits to each byte, and the eighth set in all but the last.
     let spread = wide & 0x7f | (wide & 0x3f80) << 1 | (wide & 0x1f_c000) << 2 | (wide & 0xfe0_0000) << 3;
     let len = variable_len(number as usize);
     let more = 0x80_8080_u64 & ((1 << (8 * (len - 1))) - 1);
-    ((u64::from(first) | (spread | more) << 8).to_le_bytes(), 1 + len)
+    (u64::from(first) | (spread | more) << 8, 1 + len)
 }
 
 /// How many bytes a variable byte integer takes.

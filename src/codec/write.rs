@@ -100,9 +100,12 @@ pub(super) fn put_publish(publish: &Publish, version: Version, out: &mut Vec<u8>
     }
 
     let flags = u8::from(*dup) << 3 | qos.number() << 1 | u8::from(*retain);
-    put_first(PacketType::Publish.number() << 4 | flags, remaining, out);
+    let (mut head, len) = head_with_variable(PacketType::Publish.number() << 4 | flags, remaining);
     // A `Text` is never longer than a field can be.
-    put_field(out, topic);
+    head |= u64::from(u16::try_from(topic.len()).unwrap_or(u16::MAX).swap_bytes()) << (8 * len);
+    out.reserve(remaining as usize + 8);
+    put_low_bytes(head, len + 2, out);
+    out.extend_from_slice(topic);
     if let Some(identifier) = packet_identifier {
         out.extend_from_slice(&identifier.get().to_be_bytes());
     }
@@ -148,9 +151,14 @@ fn put_head(packet_type: PacketType, remaining: usize, out: &mut Vec<u8>) -> Res
 #[inline]
 fn put_first(first: u8, remaining: u32, out: &mut Vec<u8>) {
     let (head, len) = head_with_variable(first, remaining);
-    out.reserve(remaining as usize + head.len());
-    out.extend_from_slice(&head);
-    out.truncate(out.len() - head.len() + len);
+    out.reserve(remaining as usize + 8);
+    put_low_bytes(head, len, out);
+}
+
+#[inline]
+fn put_low_bytes(word: u64, len: usize, out: &mut Vec<u8>) {
+    out.extend_from_slice(&word.to_le_bytes());
+    out.truncate(out.len() - 8 + len);
 }
 
 fn put(packet: &Packet, version: Version, out: &mut Vec<u8>) -> Result<(), Unencodable> {

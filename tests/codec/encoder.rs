@@ -140,6 +140,9 @@ fn properties_that_are_not_allowed() {
     refuses(V5, with(Property::ReceiveMaximum, Value::Two(1)), Fault::PropertyMisplaced.into());
     refuses(V5, with(Property::PayloadFormatIndicator, Value::Byte(2)), Fault::PropertyValue.into());
     refuses(V5, with(Property::TopicAlias, Value::Byte(1)), Fault::PropertyUnknown.into());
+    let unwritable = Properties::new().with(Property::TopicAlias, 1_u8).with(Property::ContentType, Text::EMPTY);
+    let rest = unwritable.without(&[Property::ContentType]);
+    refuses(V5, Packet::Publish(Publish { properties: rest, ..publish() }), Fault::PropertyUnknown.into());
     let wildcard = Value::Text(Text::literal("a/#"));
     refuses(V5, with(Property::ResponseTopic, wildcard), Fault::ResponseTopicWildcard.into());
     let twice = Properties::new().with(Property::TopicAlias, 1_u16).with(Property::TopicAlias, 1_u16);
