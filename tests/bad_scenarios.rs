@@ -203,10 +203,10 @@ fn files_that_are_none() {
 #[test]
 fn broken_versions_of_a_good_scenario() {
     let good = fs::read("scenarios/light_demo.yaml").expect("the demo is there");
-    for cut in 0..good.len() {
+    for cut in (0..good.len()).step_by(3) {
         let _ = parse("cut.yaml", &good[..cut]).map_err(|diagnosis| diagnosis.to_string());
     }
-    for at in 0..good.len() {
+    for at in (0..good.len()).step_by(11) {
         for wrong in [b'{', b'*', b'"', b'\n', b'-', b':', 0xff] {
             let mut bad = good.clone();
             bad[at] = wrong;

@@ -81,13 +81,13 @@ impl Judge<'_> {
             (true, None) => "none came".to_owned(),
             (false, _) if in_time > count.most as usize => {
                 let beyond = fitting.get(count.most as usize).map_or(Time::ZERO, |sight| sight.time);
-                format!("there were {in_time}; one too many at {}", seconds(beyond))
+                format!("{in_time} came, one too many at {}", seconds(beyond))
             }
             (false, _) => {
                 let late = fitting.len() - in_time;
                 let late = if late > 0 { format!(", and {late} too late") } else { String::new() };
                 let near = if in_time == 0 && late.is_empty() { self.near(look, 0) } else { String::new() };
-                format!("there were {in_time}{late}{near}")
+                format!("{in_time} came{late}{near}")
             }
         };
         Verdict { held, what, why, event: last.map(|sight| sight.event) }
