@@ -13,14 +13,8 @@ use crate::time::Time;
 use crate::trace::{Event, Name, Quoted, Transfer, What, describe_bytes};
 
 /// The colours of names, in the order in which the names are shown.
-const COLOURS: [AnsiColor; 6] = [
-    AnsiColor::Cyan,
-    AnsiColor::Yellow,
-    AnsiColor::Green,
-    AnsiColor::Magenta,
-    AnsiColor::Blue,
-    AnsiColor::BrightRed,
-];
+const COLOURS: [AnsiColor; 6] =
+    [AnsiColor::Cyan, AnsiColor::Yellow, AnsiColor::Green, AnsiColor::Magenta, AnsiColor::Blue, AnsiColor::BrightRed];
 
 /// How events are written.
 #[derive(Clone, Debug)]
@@ -117,7 +111,9 @@ fn fault(word: &str, names: &[Name], began: bool) -> String {
 
 /// Text from the wire, without anything that would steer the terminal.
 fn safe(text: &str) -> String {
-    text.chars().map(|character| if character.is_control() && character != '\t' { '\u{FFFD}' } else { character }).collect()
+    text.chars()
+        .map(|character| if character.is_control() && character != '\t' { '\u{FFFD}' } else { character })
+        .collect()
 }
 
 /// How long each packet was on its way, in the order in which they left.

@@ -73,8 +73,13 @@ pub(super) fn run(scenario: &Scenario, seed: u64) -> Run {
 impl<'a> Direct<'a> {
     fn new(scenario: &'a Scenario, seed: u64) -> Direct<'a> {
         let names = names(scenario);
-        let process =
-            |name: &Name| Process { name: name.clone(), machine: None, lives: 0, timeout: None, links: BTreeMap::new() };
+        let process = |name: &Name| Process {
+            name: name.clone(),
+            machine: None,
+            lives: 0,
+            timeout: None,
+            links: BTreeMap::new(),
+        };
         Direct {
             scenario,
             seed,

@@ -122,7 +122,9 @@ fn build(scenario: &Scenario, seed: u64) -> Sim<'static> {
 fn add_hosts(sim: &mut Sim<'static>, play: &Arc<Play>, faults: &[Fault]) -> Vec<String> {
     let mut alone = Vec::new();
     for client in 1..play.names.len() {
-        if alone.len() < HOSTS - 2 && faults.iter().any(|fault| fault.names.iter().any(|name| *name == play.names[client])) {
+        if alone.len() < HOSTS - 2
+            && faults.iter().any(|fault| fault.names.iter().any(|name| *name == play.names[client]))
+        {
             alone.push(client);
         }
     }
