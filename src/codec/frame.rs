@@ -28,7 +28,8 @@ impl Frame {
         match packet {
             Packet::Publish(publish) if publish.payload.len() >= WORTH_SHARING => Frame::sharing(publish, version),
             _ => {
-                let mut head = Vec::new();
+                // Full buffers become `Bytes` at no cost, and acks are short.
+                let mut head = if matches!(packet, Packet::Ack(_)) { Vec::with_capacity(4) } else { Vec::new() };
                 encode(packet, version, &mut head)?;
                 Ok(Frame::from(Bytes::from(head)))
             }

@@ -103,7 +103,7 @@ pub(super) fn put_publish(publish: &Publish, version: Version, out: &mut Vec<u8>
     let (mut head, len) = head_with_variable(PacketType::Publish.number() << 4 | flags, remaining);
     // A `Text` is never longer than a field can be.
     head |= u64::from(u16::try_from(topic.len()).unwrap_or(u16::MAX).swap_bytes()) << (8 * len);
-    out.reserve(remaining as usize + 8);
+    out.reserve((len + remaining as usize).max(WORD));
     put_low_bytes(head, len + 2, out);
     out.extend_from_slice(topic);
     if let Some(identifier) = packet_identifier {
@@ -151,14 +151,18 @@ fn put_head(packet_type: PacketType, remaining: usize, out: &mut Vec<u8>) -> Res
 #[inline]
 fn put_first(first: u8, remaining: u32, out: &mut Vec<u8>) {
     let (head, len) = head_with_variable(first, remaining);
-    out.reserve(remaining as usize + 8);
+    out.reserve((len + remaining as usize).max(WORD));
     put_low_bytes(head, len, out);
 }
+
+/// How many bytes are written at once at the head of a packet. Most packets are no shorter, so that a fresh buffer is
+/// filled to its end.
+const WORD: usize = size_of::<u64>();
 
 #[inline]
 fn put_low_bytes(word: u64, len: usize, out: &mut Vec<u8>) {
     out.extend_from_slice(&word.to_le_bytes());
-    out.truncate(out.len() - 8 + len);
+    out.truncate(out.len() - WORD + len);
 }
 
 fn put(packet: &Packet, version: Version, out: &mut Vec<u8>) -> Result<(), Unencodable> {
