@@ -205,7 +205,8 @@ impl<N: Net> Driver<N> {
     fn add_line(&mut self, link: LinkId, stream: N::Stream) {
         let (outgoing, frames) = mpsc::unbounded_channel();
         let unsent = Arc::new(AtomicUsize::new(0));
-        let task = Carrier { link, frames, unsent: unsent.clone(), reports: self.reports.clone(), queue: VecDeque::new() };
+        let task =
+            Carrier { link, frames, unsent: unsent.clone(), reports: self.reports.clone(), queue: VecDeque::new() };
         self.tasks.spawn(task.run(stream));
         self.lines.insert(link, Line { outgoing, unsent, congested: false });
     }

@@ -150,6 +150,7 @@ fn tutorial(venv: &'static str) {
     };
     let light = program("light.py", &["--count", "3", "--timeout", "30"]);
     let phone = program("phone.py", &["--count", "3", "--timeout", "30"]);
+    #[allow(clippy::disallowed_methods)] // Real programs take real time to connect.
     std::thread::sleep(std::time::Duration::from_secs(2));
     let publisher = program("publisher.py", &["--count", "3", "--interval", "0.2"]);
     let [publisher, light, phone] =

@@ -306,7 +306,7 @@ proptest! {
         }
         prop_assert!(index.is_empty());
         for name in &names {
-            prop_assert_eq!(matched(&index, name), []);
+            prop_assert_eq!(matched(&index, name), Vec::<u32>::new());
         }
     }
 

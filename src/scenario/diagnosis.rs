@@ -78,10 +78,10 @@ fn visible(character: char) -> char {
 /// How many bytes the word at the beginning of `text` has.
 fn token(text: &str) -> usize {
     let first = text.chars().next().unwrap_or(' ');
-    if matches!(first, '"' | '\'') {
-        if let Some(end) = text[1..].find(first) {
-            return end + 2;
-        }
+    if matches!(first, '"' | '\'')
+        && let Some(end) = text[1..].find(first)
+    {
+        return end + 2;
     }
     if matches!(first, '{' | '[') {
         return 1;

@@ -9,7 +9,7 @@ use crate::time::Time;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Op {
     /// A step that is neither a wait nor a repetition.
-    Do(ProgramStep),
+    Do(Box<ProgramStep>),
     Wait(std::time::Duration),
     /// Does what follows, up to the `Again` before `end`, so many times.
     Repeat {
@@ -40,7 +40,7 @@ fn append(ops: &mut Vec<Op>, steps: &[ProgramStep]) {
                 ops.push(Op::Again { start });
                 ops[start] = Op::Repeat { times, end: ops.len() };
             }
-            Some(_) => ops.push(Op::Do(step.clone())),
+            Some(_) => ops.push(Op::Do(Box::new(step.clone()))),
             None => {}
         }
     }
@@ -95,7 +95,7 @@ impl<T> Thread<T> {
             let op = ops.get(self.next)?;
             self.next += 1;
             match op {
-                Op::Do(step) => return Some(step),
+                Op::Do(step) => return Some(&**step),
                 Op::Wait(span) => self.waiting = Waiting::Until(now + *span),
                 Op::Repeat { times: 0, end } => self.next = *end,
                 Op::Repeat { times, .. } => self.loops.push((1, *times)),

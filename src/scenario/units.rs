@@ -111,7 +111,9 @@ fn part(text: &str, number: &str, unit: &str) -> Result<u128, String> {
         return Err(broken());
     }
     // Saturating: a number with hundreds of digits is too long, not broken.
-    let digits = |digits: &str| digits.bytes().fold(0_u128, |sum, b| sum.saturating_mul(10).saturating_add(u128::from(b - b'0')));
+    let digits = |digits: &str| {
+        digits.bytes().fold(0_u128, |sum, b| sum.saturating_mul(10).saturating_add(u128::from(b - b'0')))
+    };
     let mut nanos = digits(whole).saturating_mul(*size);
     let mut worth = *size;
     for digit in fraction.bytes() {

@@ -256,7 +256,7 @@ impl Scalar for Hex {
                 "write two digits for each byte: \"c0 00\"",
             ));
         }
-        if digits.len() % 2 != 0 {
+        if !digits.len().is_multiple_of(2) {
             return Err(with_help("half a byte is missing", "write two digits for each byte: \"c0 00\""));
         }
         let value = |digit: char| digit.to_digit(16).and_then(|digit| u8::try_from(digit).ok()).unwrap_or(0);

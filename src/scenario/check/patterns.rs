@@ -52,11 +52,11 @@ fn check(pattern: &Pattern, names: &Known<'_>, place: &Place) -> Checked {
             Err(problem(place.key(field).on_key(), format!("`{field}` goes with `packet`"), "say `client:`"))
         }
         (Some(packet), None) => {
-            if let (Some(to), Some(from)) = (&pattern.to, &pattern.from) {
-                if (to == BROKER) == (from == BROKER) {
-                    let help = "packets go between a client and the broker";
-                    return Err(problem(place.key("from"), format!("no packet goes from `{from}` to `{to}`"), help));
-                }
+            if let (Some(to), Some(from)) = (&pattern.to, &pattern.from)
+                && (to == BROKER) == (from == BROKER)
+            {
+                let help = "packets go between a client and the broker";
+                return Err(problem(place.key("from"), format!("no packet goes from `{from}` to `{to}`"), help));
             }
             packet_fields(pattern, packet.0, place)
         }

@@ -108,14 +108,14 @@ impl Eye {
 
     fn packet(&mut self, number: usize, time: Time, transfer: &Transfer, arrived: bool) {
         let Ok(mut packet) = decode(transfer.version, &transfer.bytes) else { return };
-        if let Packet::Publish(publish) = &mut packet {
-            if let Some(alias) = publish.properties.topic_alias() {
-                let key = (transfer.link, transfer.from.clone(), arrived, alias);
-                if publish.topic.is_empty() {
-                    publish.topic = self.aliases.get(&key).cloned().unwrap_or_default();
-                } else {
-                    self.aliases.insert(key, publish.topic.clone());
-                }
+        if let Packet::Publish(publish) = &mut packet
+            && let Some(alias) = publish.properties.topic_alias()
+        {
+            let key = (transfer.link, transfer.from.clone(), arrived, alias);
+            if publish.topic.is_empty() {
+                publish.topic = self.aliases.get(&key).cloned().unwrap_or_default();
+            } else {
+                self.aliases.insert(key, publish.topic.clone());
             }
         }
         let answer = match &packet {
