@@ -5,6 +5,7 @@
 //! ```
 
 pub mod actor;
+mod application;
 mod check;
 mod diagnosis;
 mod expect;
@@ -20,6 +21,7 @@ mod steps;
 mod units;
 mod words;
 
+pub use application::{DisconnectStep, Do, ProgramStep};
 pub use diagnosis::{Diagnosis, Spot};
 pub use expect::{Verdict, judge};
 pub use model::{Broker, Client, Network, On, Profile, Reconnect, Scenario, Will};
@@ -28,8 +30,8 @@ pub use read::{Loaded, parse, read};
 pub use scalar::Named;
 pub use schema::schema;
 pub use steps::{
-    Action, DisconnectStep, Do, Names, ProgramStep, PublishStep, SendStep, Step, SubscribeOptions, SubscribeStep,
-    TimelineDisconnect, TimelinePublish, TimelineSubscribe, TimelineUnsubscribe, Way,
+    Action, Names, PublishStep, SendStep, Step, SubscribeOptions, SubscribeStep, TimelineDisconnect, TimelinePublish,
+    TimelineSubscribe, TimelineUnsubscribe, Way,
 };
 pub use units::{Expiry, Seconds, Span, SpanRange};
 pub use words::{CauseWord, EventWord, Hex, PacketWord, QosWord, ReasonWord, VersionWord};

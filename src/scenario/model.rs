@@ -3,9 +3,10 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::application::ProgramStep;
 use super::pattern::Pattern;
 use super::scalar::{Named, Scalar, scalar, suggestion, with_help};
-use super::steps::{ProgramStep, Step, SubscribeOptions};
+use super::steps::{Step, SubscribeOptions};
 use super::units::{Expiry, Seconds, Span, SpanRange};
 use super::words::{Hex, QosWord, VersionWord};
 

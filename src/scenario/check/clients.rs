@@ -1,8 +1,9 @@
 //! Checks of clients and their programs.
 
+use super::super::application::{Do, ProgramStep};
 use super::super::locate::Place;
 use super::super::model::{Client, Will};
-use super::super::steps::{Do, ProgramStep, PublishStep, SubscribeOptions};
+use super::super::steps::{PublishStep, SubscribeOptions};
 use super::super::units::Span;
 use super::super::words::Hex;
 use super::{
