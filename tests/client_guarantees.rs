@@ -224,7 +224,7 @@ fn nothing_is_sent_again_on_a_connection_that_stands() {
 fn a_session_that_is_gone_makes_qos_1_new_reports_qos_2_and_subscribes_anew() {
     for version in BOTH {
         let s = Subscription { filter: Text::literal("s"), options: SubscriptionOptions::default() };
-        let mut desk = Desk::new(Config { subscriptions: vec![s], ..lasting(version) });
+        let mut desk = Desk::new(Config { subscriptions: vec![(s, Properties::new())], ..lasting(version) });
         desk.connect(false, Properties::new());
         assert_eq!(desk.said(), ["SUBSCRIBE 1 s"]);
         desk.hear(Packet::SubAck(SubAck {
@@ -262,7 +262,7 @@ fn a_session_that_is_gone_makes_qos_1_new_reports_qos_2_and_subscribes_anew() {
 #[test]
 fn a_resumed_session_is_not_subscribed_anew_but_what_was_not_answered_is_asked_again() {
     let s = Subscription { filter: Text::literal("s"), options: SubscriptionOptions::default() };
-    let mut desk = Desk::new(Config { subscriptions: vec![s], ..lasting(Version::V5) });
+    let mut desk = Desk::new(Config { subscriptions: vec![(s, Properties::new())], ..lasting(Version::V5) });
     desk.connect(true, Properties::new());
     assert_eq!(desk.said(), [""; 0]);
     let token = desk.subscribe("t", SubscriptionOptions::default()).expect("may be subscribed to");
@@ -429,39 +429,60 @@ fn the_servers_keep_alive_is_kept() {
 }
 
 #[test]
-fn a_client_that_was_displaced_stays_away() {
-    let mut desk = Desk::new(lasting(Version::V5));
+fn a_client_that_is_displaced_with_or_without_a_word_comes_back_and_slows_down() {
+    for version in BOTH {
+        let mut desk = Desk::new(lasting(version));
+        desk.connect(false, Properties::new());
+        let mut waits = Vec::new();
+        for _ in 0..8 {
+            let ended = desk.now;
+            match version {
+                Version::V3_1_1 => desk.cut(),
+                Version::V5 => {
+                    desk.hear(Packet::Disconnect(Disconnect::new(Reason::SessionTakenOver)));
+                    assert_eq!(desk.events, [Event::Disconnected(Cause::Asked, Some(Reason::SessionTakenOver))]);
+                    assert_eq!(desk.closed, Some(Cause::Asked));
+                }
+            }
+            while desk.dials.is_empty() {
+                desk.wait(Duration::from_millis(50));
+            }
+            waits.push(desk.dials[0].since(ended).as_secs_f64());
+            desk.dials.clear();
+            desk.accept(true, Properties::new());
+        }
+        let longest = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0];
+        for (wait, longest) in waits.iter().zip(longest) {
+            assert!((longest / 2.0..=longest + 0.06).contains(wait), "{waits:?}");
+        }
+        desk.wait(Duration::from_secs(61));
+        desk.cut();
+        desk.wait(Duration::from_secs(1));
+        assert_eq!(desk.dials.len(), 1, "after a connection that lasted, it is quick again");
+    }
+}
+
+#[test]
+fn a_client_that_is_displaced_stays_away_if_it_is_not_to_reconnect() {
+    let mut desk = Desk::new(Config { reconnect: None, ..lasting(Version::V5) });
     desk.connect(false, Properties::new());
     desk.hear(Packet::Disconnect(Disconnect::new(Reason::SessionTakenOver)));
-    assert_eq!(desk.events, [Event::Disconnected(Cause::Asked, Some(Reason::SessionTakenOver))]);
-    assert_eq!(desk.closed, Some(Cause::Asked));
     assert!(desk.client.is_resting());
     assert_eq!(desk.client.next_timeout(), None);
 }
 
 #[test]
-fn a_client_that_is_displaced_without_a_word_slows_down() {
-    let mut desk = Desk::new(lasting(Version::V3_1_1));
-    desk.connect(false, Properties::new());
-    let mut waits = Vec::new();
-    for _ in 0..8 {
-        let ended = desk.now;
+fn a_new_session_is_subscribed_once_though_the_one_before_ended_unanswered() {
+    let s = Subscription { filter: Text::literal("s"), options: SubscriptionOptions::default() };
+    let identifier = with(Property::SubscriptionIdentifier, Value::Variable(7));
+    let mut desk = Desk::new(Config { subscriptions: vec![(s, identifier.clone())], ..lasting(Version::V5) });
+    for _ in 0..3 {
+        desk.connect(false, Properties::new());
+        let Some(Packet::Subscribe(subscribe)) = desk.sent.first() else { panic!("{:?}", desk.said()) };
+        assert_eq!(subscribe.properties, identifier);
+        assert_eq!(desk.sent.len(), 1, "{:?}", desk.said());
         desk.cut();
-        while desk.dials.is_empty() {
-            desk.wait(Duration::from_millis(50));
-        }
-        waits.push(desk.dials[0].since(ended).as_secs_f64());
-        desk.dials.clear();
-        desk.accept(true, Properties::new());
     }
-    let longest = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0];
-    for (wait, longest) in waits.iter().zip(longest) {
-        assert!((longest / 2.0..=longest + 0.06).contains(wait), "{waits:?}");
-    }
-    desk.wait(Duration::from_secs(61));
-    desk.cut();
-    desk.wait(Duration::from_secs(1));
-    assert_eq!(desk.dials.len(), 1, "after a connection that lasted, it is quick again");
 }
 
 #[test]

@@ -158,7 +158,10 @@ fn config() -> impl Strategy<Value = Config> {
             keep_alive: alive,
             session_expiry: expiry,
             reconnect: again.then_some(Backoff { first: Duration::from_secs(1), most: Duration::from_secs(8) }),
-            subscriptions: vec![Subscription { filter: Text::literal("s"), options: SubscriptionOptions::default() }],
+            subscriptions: vec![(
+                Subscription { filter: Text::literal("s"), options: SubscriptionOptions::default() },
+                Properties::new(),
+            )],
             receive_maximum: receive,
             topic_alias_maximum: aliases,
             topic_aliases: named,

@@ -67,7 +67,7 @@ fn client(version: Version, name: &'static str, receive_maximum: u16, subscribe:
         keep_alive: 5,
         reconnect: Some(Backoff { first: Duration::from_millis(100), most: Duration::from_secs(2) }),
         subscriptions: if subscribe {
-            vec![Subscription { filter: Text::literal("t/#"), options }]
+            vec![(Subscription { filter: Text::literal("t/#"), options }, Properties::default())]
         } else {
             Vec::new()
         },

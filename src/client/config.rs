@@ -38,9 +38,9 @@ pub struct Config {
     pub will: Option<Will>,
     /// Whether and how to connect again after the connection was lost.
     pub reconnect: Option<Backoff>,
-    /// Made whenever the server has no session to resume. What the owner subscribes to later, with properties or
-    /// without, is made anew likewise.
-    pub subscriptions: Vec<Subscription>,
+    /// Made whenever the server has no session to resume, each with the properties of its SUBSCRIBE (5.0). What the
+    /// owner subscribes to later is made anew likewise.
+    pub subscriptions: Vec<(Subscription, Properties)>,
     /// How many QoS 1 and 2 messages the server may have under way to us at a time (5.0).
     pub receive_maximum: u16,
     /// The largest packet that is accepted, in bytes.

@@ -178,7 +178,7 @@ impl Client {
             session: Session::new(),
             queue: VecDeque::new(),
             requests: VecDeque::new(),
-            wanted: config.subscriptions.iter().cloned().map(Wanted::new).collect(),
+            wanted: config.subscriptions.iter().cloned().map(Wanted::from).collect(),
             timers: Timers::new(),
             jitter: Chance::new(config.seed, &config.client_id, "jitter"),
             nonces: Chance::new(config.seed, &config.client_id, "nonce"),

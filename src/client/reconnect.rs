@@ -6,8 +6,9 @@ use super::{Backoff, Client, State, Timer};
 use crate::codec::Reason;
 use crate::time::Time;
 
-/// Whether the same attempt may succeed later. After a refusal for good, or when the server gave the session to
-/// another connection (0x8E), trying again is useless or harmful.
+/// Whether the same attempt may succeed later; after a refusal for good it is useless. A session taken over (0x8E) is none
+/// for good: the other one may be gone, and 3.1.1 cannot tell the two apart. That the two do not displace each other
+/// without rest is what waits are for that grow unless a connection has lasted.
 pub(super) fn may_retry(reason: Reason) -> bool {
     !matches!(
         reason,
@@ -17,7 +18,6 @@ pub(super) fn may_retry(reason: Reason) -> bool {
             | Reason::NotAuthorized
             | Reason::Banned
             | Reason::BadAuthenticationMethod
-            | Reason::SessionTakenOver
             | Reason::TopicNameInvalid
             | Reason::TopicFilterInvalid
             | Reason::PacketTooLarge

@@ -18,6 +18,8 @@ const FILTERS_AT_ONCE: usize = 64;
 pub(super) struct Request {
     token: Token,
     what: What,
+    /// Whether the client asks by itself, because the session is new.
+    anew: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -33,9 +35,9 @@ pub(super) struct Wanted {
     properties: Properties,
 }
 
-impl Wanted {
-    pub(super) fn new(subscription: Subscription) -> Wanted {
-        Wanted { subscription, properties: Properties::new() }
+impl From<(Subscription, Properties)> for Wanted {
+    fn from((subscription, properties): (Subscription, Properties)) -> Wanted {
+        Wanted { subscription, properties }
     }
 }
 
@@ -118,7 +120,7 @@ impl Client {
         if self.requests.len() >= self.config.queue_maximum {
             return Err(Refused::QueueFull(self.requests.len()));
         }
-        let mut request = Request { token: Token(0), what };
+        let mut request = Request { token: Token(0), what, anew: false };
         let frame = Frame::new(&request.packet(PacketIdentifier::MIN), self.config.version)?;
         let most = self.connected().map_or(usize::MAX, |link| link.server.maximum_packet_size);
         if frame.len() > most {
@@ -153,8 +155,10 @@ impl Client {
         Ok(())
     }
 
-    /// Asks for all subscriptions that the new session is to have, before all else.
+    /// Asks for all subscriptions that the new session is to have, before all else. What was asked likewise for a session
+    /// that is lost, and not answered, is among them.
     pub(super) fn subscribe_anew(&mut self) {
+        self.requests.retain(|request| !request.anew);
         let mut groups: Vec<(Vec<Subscription>, Properties)> = Vec::new();
         for wanted in &self.wanted {
             match groups.last_mut() {
@@ -166,7 +170,8 @@ impl Client {
         }
         let mut requests = Vec::new();
         for (subscriptions, properties) in groups {
-            requests.push(Request { token: self.token(), what: What::Subscribe(subscriptions, properties) });
+            let what = What::Subscribe(subscriptions, properties);
+            requests.push(Request { token: self.token(), what, anew: true });
         }
         requests.into_iter().rev().for_each(|request| self.requests.push_front(request));
     }

@@ -132,7 +132,7 @@ impl Actor {
             Input::Timeout => client::Input::Timeout,
         };
         self.client.handle(now, input);
-        self.drain(now);
+        self.drain();
         self.advance(now);
     }
 
@@ -226,7 +226,7 @@ impl Actor {
             self.threads[thread].waiting = Waiting::Settled(token);
         }
         // Only now: what the client answers at once finds the thread waiting for it.
-        self.drain(now);
+        self.drain();
     }
 
     /// What the timeline asks for.
@@ -253,12 +253,12 @@ impl Actor {
                 None => self.misused("there is no connection to send bytes on"),
             },
         }
-        self.drain(now);
+        self.drain();
     }
 
     fn connect(&mut self, now: Time) {
         self.client.handle(now, client::Input::Connect);
-        self.drain(now);
+        self.drain();
     }
 
     fn publish(&mut self, now: Time, publish: Publish) -> Option<Token> {
@@ -311,7 +311,7 @@ impl Actor {
     }
 
     /// Passes on what the client wants, and hears what it tells its owner.
-    fn drain(&mut self, now: Time) {
+    fn drain(&mut self) {
         while let Some(output) = self.client.poll() {
             match output {
                 client::Output::Dial(link) => self.outputs.push_back(Output::Dial(link)),
@@ -322,17 +322,14 @@ impl Actor {
                     }
                     self.outputs.push_back(Output::Close(link, cause));
                 }
-                client::Output::Event(event) => self.hear(now, event),
+                client::Output::Event(event) => self.hear(event),
             }
         }
     }
 
-    fn hear(&mut self, now: Time, event: Event) {
+    fn hear(&mut self, event: Event) {
         match event {
             Event::Connected { session_present, reason } => {
-                if !session_present {
-                    self.subscribe_with_identifiers(now);
-                }
                 self.connack(session_present, reason);
             }
             Event::Refused(reason) => self.connack(false, reason),
@@ -349,15 +346,6 @@ impl Actor {
             | Event::Subscribed(token, _)
             | Event::Unsubscribed(token, _) => self.wake(|waiting| waiting == Waiting::Settled(token)),
             Event::Redirected(..) | Event::Authenticated => {}
-        }
-    }
-
-    /// The client machine subscribes by itself; but it keeps no subscription identifiers.
-    fn subscribe_with_identifiers(&mut self, now: Time) {
-        let script = self.script.clone();
-        for (list, properties) in lasting(&script.spec).filter(|(_, properties)| !properties.is_empty()) {
-            let outcome = self.client.subscribe(now, list, properties);
-            self.unless_refused(outcome);
         }
     }
 
@@ -416,10 +404,7 @@ fn config(name: &Name, spec: &Spec, seed: u64) -> client::Config {
         password: sent(&spec.password).map(Bytes::from),
         will: spec.will.as_ref().map(super::setup::will),
         reconnect: spec.reconnect.map(|wait| client::Backoff { first: wait.first.0, most: wait.most.0 }),
-        subscriptions: lasting(spec)
-            .find(|(_, properties)| properties.is_empty())
-            .map(|(list, _)| list)
-            .unwrap_or_default(),
+        subscriptions: lasting(spec),
         receive_maximum: spec.receive_maximum.unwrap_or(u16::MAX),
         maximum_packet_size: spec.maximum_packet_size,
         topic_alias_maximum: spec.topic_alias_maximum.unwrap_or(0),
@@ -430,7 +415,8 @@ fn config(name: &Name, spec: &Spec, seed: u64) -> client::Config {
     }
 }
 
-/// The subscriptions that the client makes at each new session, in lists by subscription identifier.
-fn lasting(spec: &Spec) -> impl Iterator<Item = (Vec<Subscription>, Properties)> {
-    subscriptions(spec.subscribe.iter()).into_iter()
+/// The subscriptions that the client makes at each new session, those with one subscription identifier side by side.
+fn lasting(spec: &Spec) -> Vec<(Subscription, Properties)> {
+    let lists = subscriptions(spec.subscribe.iter()).into_iter();
+    lists.flat_map(|(list, properties)| list.into_iter().map(move |one| (one, properties.clone()))).collect()
 }
