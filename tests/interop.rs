@@ -1,5 +1,5 @@
 //! Real foreign clients talk to the broker on a real socket: the tutorial's three programs with paho-mqtt 1.6 and 2.x,
-//! and exercises of each feature with paho-mqtt, MQTT.js and mosquitto's clients, in 3.1.1 and 5.0.
+//! and exercises of each feature with paho-mqtt, MQTT.js, rumqttc and mosquitto's clients, in 3.1.1 and 5.0.
 //!
 //! `tests/peers/install.sh` installs the clients; these tests call it. Where it cannot (no root, no network), they fail
 //! under CI and say that nothing was tested elsewhere.
@@ -96,6 +96,10 @@ fn node(peers: &Path) -> Command {
     command
 }
 
+fn rumqttc(peers: &Path) -> Command {
+    Command::new(peers.join("rumqttc/debug/exercise-rumqttc"))
+}
+
 fn mosquitto(_: &Path) -> Command {
     let mut command = Command::new("bash");
     command.arg(file("exercise_mosquitto.sh"));
@@ -130,6 +134,16 @@ fn mqtt_js_in_3_1_1() {
 #[test]
 fn mqtt_js_in_5() {
     exercise(node, "5");
+}
+
+#[test]
+fn rumqttc_in_3_1_1() {
+    exercise(rumqttc, "3.1.1");
+}
+
+#[test]
+fn rumqttc_in_5() {
+    exercise(rumqttc, "5");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the foreign MQTT clients that simrun's broker is tested with: mosquitto and its clients (Debian's),
-# paho-mqtt 1.6 and 2.x (one venv each) and MQTT.js. Into $SIMRUN_PEERS, or <repository>/target/peers.
+# paho-mqtt 1.6 and 2.x (one venv each), MQTT.js and rumqttc. Into $SIMRUN_PEERS, or <repository>/target/peers.
 #
 # Safe to run again: what is there and right is left alone, and a complete installation is recognised at once.
 # Exits 0 only when everything is there. Needs Debian or Ubuntu (apt-get) for what is missing, and root or sudo.
@@ -8,7 +8,7 @@ set -euo pipefail
 
 PAHO1=1.6.1
 PAHO2=2.1.0
-# MQTT.js: see package.json and package-lock.json.
+# MQTT.js: see package.json and package-lock.json; rumqttc: see rumqttc/Cargo.toml and its Cargo.lock.
 
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 peers=${SIMRUN_PEERS:-$(cd -- "$here/../.." && pwd)/target/peers}
@@ -38,12 +38,14 @@ as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
 }
 
-wanted=$(cat -- "$here/install.sh" "$here/package.json" "$here/package-lock.json" "$here/.npmrc" | sha256sum)
+wanted=$(cat -- "$here/install.sh" "$here/package.json" "$here/package-lock.json" "$here/.npmrc" \
+    "$here"/rumqttc/Cargo.* "$here"/rumqttc/src/* | sha256sum)
 
 complete() {
     [ "$(cat -- "$peers/complete" 2>/dev/null || true)" = "$wanted $peers" ] &&
         [ -x "$peers/paho1/bin/python" ] && [ -x "$peers/paho2/bin/python" ] &&
-        [ -f "$peers/js/node_modules/mqtt/package.json" ] && [ -s "$peers/versions" ] &&
+        [ -f "$peers/js/node_modules/mqtt/package.json" ] && [ -x "$peers/rumqttc/debug/exercise-rumqttc" ] &&
+        [ -s "$peers/versions" ] &&
         command -v mosquitto mosquitto_pub mosquitto_sub mosquitto_passwd node >/dev/null
 }
 
@@ -135,18 +137,26 @@ run 'installing MQTT.js (npm ci)' npm ci --prefix "$peers/js" --ignore-scripts -
 step='checking MQTT.js'
 mqttjs=$(cd -- "$peers/js" && node -p 'require("mqtt/package.json").version')
 
+# --- rumqttc ---------------------------------------------------------------------------------------------------------
+
+run 'building the exercise with rumqttc (cargo build)' env -u RUSTFLAGS -u CARGO_BUILD_TARGET "${CARGO:-cargo}" build \
+    --locked --manifest-path "$here/rumqttc/Cargo.toml" --target-dir "$peers/rumqttc"
+step='asking for the version of rumqttc'
+rumqttc=$(sed -n '/^name = "rumqttc"$/{n;s/version = "\(.*\)"/\1/p}' "$here/rumqttc/Cargo.lock")
+
 # --- done ------------------------------------------------------------------------------------------------------------
 
 step='asking for versions'
 mosquitto=$({ mosquitto -h 2>/dev/null || true; } | sed -n "1s/mosquitto version //p")
 clients=$({ mosquitto_pub --help 2>/dev/null || true; } | sed -n "s/^mosquitto_pub version \\([^ ]*\\).*/\\1/p")
-[ -n "$mosquitto" ] && [ -n "$clients" ] && [ -n "$mqttjs" ]
+[ -n "$mosquitto" ] && [ -n "$clients" ] && [ -n "$mqttjs" ] && [ -n "$rumqttc" ]
 cat >"$peers/versions" <<EOF
 mosquitto $mosquitto
 mosquitto_pub, mosquitto_sub $clients
 paho-mqtt $(paho_version "$peers/paho1") ($("$peers/paho1/bin/python" --version))
 paho-mqtt $(paho_version "$peers/paho2") ($("$peers/paho2/bin/python" --version))
 MQTT.js $mqttjs (node $(node --version))
+rumqttc $rumqttc
 EOF
 echo "$wanted $peers" >"$peers/complete"
 finish

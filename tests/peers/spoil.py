@@ -1,7 +1,7 @@
 """Shows that the exercises' checks can fail: runs them against a good broker through a proxy that spoils one thing in the
 traffic, and expects the checks that look at that thing to say FAIL (and each of them to pass without the proxy).
 
-    spoil.py --port 1883 --user admin --password password [--exercise paho1|paho2|mqttjs|mosquitto] [--rule NAME]
+    spoil.py --port 1883 --user admin --password password [--exercise paho1|paho2|mqttjs|rumqttc|mosquitto] [--rule NAME]
 
 Not part of a normal test run: every check that fails has waited for what does not come. It takes some minutes.
 """
@@ -19,6 +19,7 @@ EXERCISES = {
     "paho1": [str(PEERS / "paho1/bin/python"), str(HERE / "exercise_paho.py")],
     "paho2": [str(PEERS / "paho2/bin/python"), str(HERE / "exercise_paho.py")],
     "mqttjs": ["node", str(HERE / "exercise_mqttjs.mjs")],
+    "rumqttc": [str(PEERS / "rumqttc/debug/exercise-rumqttc")],
     "mosquitto": [str(HERE / "exercise_mosquitto.sh")],
 }
 CONNECT, CONNACK, PUBLISH, SUBSCRIBE, SUBACK, UNSUBSCRIBE, DISCONNECT = 1, 2, 3, 8, 9, 10, 14
@@ -139,6 +140,11 @@ def greedy(link, kind, head, body):
         return [(head, filters(link, body, lambda f, o: (f[: f.index(b"+")] + b"#" if b"+" in f else f, o)))]
 
 
+def dup_cleared(link, kind, head, body):
+    if kind == PUBLISH:
+        return [(head & ~8, body)]
+
+
 def no_will(link, kind, head, body):
     if kind == PUBLISH and topic_of(head, body)[0].endswith(b"/will"):
         return []
@@ -240,6 +246,7 @@ RULES = [
     (lower_qos, "broker", "qos1 qos2 qos_is_the_lower_of_both will_after_drop"),
     (retain_cleared, "broker", "retained retain_as_published retain_handling"),
     (retain_set, "broker", "qos0 qos1 qos2 retained will_after_drop"),
+    (dup_cleared, "broker", "resent_with_dup"),
     (no_retain, "client", "retained retain_handling retain_as_published"),
     (greedy, "client", "wildcards"),
     (no_will, "broker", "will_after_drop"),
@@ -250,7 +257,7 @@ RULES = [
     (no_unsubscribe, "client", "unsubscribe"),
     (granted, "broker", "qos0 qos1 qos2"),
     (no_publish_properties, "client", "publish_properties request_response message_expiry topic_alias"),
-    (no_publish_properties, "broker", "publish_properties request_response message_expiry"),
+    (no_publish_properties, "broker", "publish_properties request_response message_expiry subscription_identifiers"),
     (no_share, "client", "shared_subscription"),
     (one_share, "client", "shared_subscription"),
     (no_subscription_options, "client", "no_local retain_handling retain_as_published"),
