@@ -14,12 +14,14 @@
 //! - [`client`]: the client as a state machine.
 //! - [`store`]: what must outlive a crash.
 //! - [`trace`]: what happened in a run, and its forms.
+//! - [`rules`]: passive checks of numbered statements over a trace.
 //! - [`machine`]: a broker or a scenario's client, seen alike.
 //!
 //! Below the line:
 //!
 //! - [`drive`]: one loop between a machine and a byte stream. The only place that waits.
 //! - [`sim`]: a scenario in simulated time.
+//! - [`conform`]: every numbered statement, for brokers and clients.
 //! - [`report`]: runs as a reader sees them.
 //! - [`cli`]: the command line.
 
@@ -27,6 +29,7 @@ pub mod broker;
 pub mod cli;
 pub mod client;
 pub mod codec;
+pub mod conform;
 pub mod drive;
 pub mod flight;
 pub mod link;
@@ -34,6 +37,7 @@ pub mod live;
 pub mod machine;
 pub mod message;
 pub mod report;
+pub mod rules;
 pub mod scenario;
 pub mod scram;
 pub mod sim;

@@ -60,6 +60,14 @@ impl Reader {
         self.begun.len() + self.chunk.len() + self.later.iter().map(Bytes::len).sum::<usize>()
     }
 
+    /// Everything that waits in it, taken out as it came.
+    pub fn rest(&mut self) -> Bytes {
+        let mut rest = std::mem::take(&mut self.begun);
+        rest.extend_from_slice(&std::mem::take(&mut self.chunk));
+        self.later.drain(..).for_each(|bytes| rest.extend_from_slice(&bytes));
+        rest.into()
+    }
+
     /// The next whole packet, not yet decoded; `None` until more is fed.
     ///
     /// # Errors

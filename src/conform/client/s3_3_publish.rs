@@ -1,0 +1,5 @@
+//! PUBLISH (section 3.3).
+
+use crate::conform::case::client_cases;
+
+client_cases! {}

@@ -1,0 +1,5 @@
+//! Errors (3.1.1 section 4.8, 5.0 section 4.13).
+
+use crate::conform::case::client_cases;
+
+client_cases! {}

@@ -1,0 +1,67 @@
+//! Which statement is claimed by what: computed from the cases and the rules. What neither claims is excused here, with a
+//! reason, or not covered.
+
+use super::case::Run;
+use super::suite;
+use crate::codec::Version;
+use crate::rules::{self, Id, Role, statements};
+
+/// Statements that nobody can try in this role, and why.
+const EXCUSED: &[(Role, &str, &str)] = &[];
+
+/// The statements that bind this role, in the standards' order: its own, those for both, and those for the other side
+/// that are seen by how this side meets a breach.
+pub fn statements_for(role: Role) -> impl Iterator<Item = Id> {
+    let both = [Version::V3_1_1, Version::V5].into_iter().flat_map(statements::all);
+    both.filter(move |statement| binds(statement, role)).map(|statement| statement.id)
+}
+
+fn binds(statement: &rules::Statement, role: Role) -> bool {
+    let (own, wire) = match role {
+        Role::Server => ("server", "server-wire"),
+        Role::Client => ("client", "client-wire"),
+    };
+    let nowhere = !statement.observable.contains("-wire");
+    statement.observable.contains(wire) || (nowhere && [own, "both"].contains(&statement.applies_to))
+}
+
+/// Why a statement is excused in this role, if it is.
+pub fn excuse(role: Role, id: Id) -> Option<&'static str> {
+    EXCUSED.iter().find(|(of, name, _)| *of == role && *name == id.name()).map(|(_, _, reason)| *reason)
+}
+
+/// How a statement is covered in this role.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cover {
+    /// The cases that claim it.
+    pub cases: Vec<&'static str>,
+    /// Whether some of them only call our own code.
+    pub internals: bool,
+    /// Whether a rule watches it.
+    pub rule: bool,
+    /// Why it is excused.
+    pub excuse: Option<&'static str>,
+}
+
+impl Cover {
+    /// Whether anything stands for the statement.
+    pub fn is_covered(&self) -> bool {
+        !self.cases.is_empty() || self.rule || self.excuse.is_some()
+    }
+}
+
+/// How each statement that binds this role is covered.
+pub fn cover(role: Role) -> Vec<(Id, Cover)> {
+    let watched = rules::watched(role);
+    let claims = |id: Id| {
+        let cases: Vec<_> =
+            suite::cases().filter(|case| case.role() == role && case.claims.contains(&id.name())).collect();
+        Cover {
+            internals: cases.iter().any(|case| matches!(case.run, Run::Internals(..))),
+            cases: cases.into_iter().map(|case| case.name).collect(),
+            rule: watched.contains(&id),
+            excuse: excuse(role, id),
+        }
+    };
+    statements_for(role).map(|id| (id, claims(id))).collect()
+}

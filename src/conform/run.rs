@@ -1,0 +1,250 @@
+//! Runs cases: in simulated time one after another, each in a world of its own; in real time side by side.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::LocalSet;
+
+use super::abilities::Abilities;
+use super::bench::{Bench, Door};
+use super::case::Run;
+use super::lab::Lab;
+use super::relay::{self, AnyStream, Segments, Tampering};
+use super::result::{CaseResult, Report, by_statement};
+use super::setup::Setup;
+use super::steered;
+use super::suite::Chosen;
+use super::target::Target;
+use super::verdict::{Failure, Outcome, Stop};
+use super::wire::Log;
+use crate::rules::{self, Findings, Id, Role, Vantage};
+
+/// How long a case may take before it counts as stuck: longer than any of its waits together.
+const LONGEST: Duration = Duration::from_secs(600);
+/// How long a client in memory may take to do something, in simulated time.
+const CLIENT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What keeps a run from beginning.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The operating system refused what is needed.
+    #[error("cannot start: {0}")]
+    System(#[from] std::io::Error),
+    /// The target does not answer.
+    #[error("{target} cannot be reached: {why}")]
+    Unreachable {
+        /// The target.
+        target: String,
+        /// Why.
+        why: String,
+    },
+}
+
+/// How a run goes about it.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How many cases run at a time, in real time.
+    pub side_by_side: usize,
+    /// What makes client identifiers and topics unlike those of other runs: some letters and digits.
+    pub run_name: String,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { side_by_side: 24, run_name: "sr".to_owned() }
+    }
+}
+
+/// Runs these cases against a broker. `done` is told of each as it ends.
+///
+/// # Errors
+/// If it cannot begin.
+pub fn check_broker(
+    target: &Target,
+    chosen: &[Chosen],
+    wanted: impl Fn(Id) -> bool,
+    options: &Options,
+    mut done: impl FnMut(&CaseResult),
+) -> Result<Report, RunError> {
+    let mut cases = if target.is_simulated() {
+        let runtime = simulated()?;
+        let abilities = Rc::new(runtime.block_on(abilities(target))?);
+        let mut results = Vec::new();
+        for (number, chosen) in chosen.iter().enumerate() {
+            let runtime = simulated()?;
+            let result =
+                LocalSet::new().block_on(&runtime, broker_case(target, *chosen, &abilities, prefix(options, number)));
+            done(&result);
+            results.push(result);
+        }
+        results
+    } else {
+        real()?.block_on(LocalSet::new().run_until(beside_each_other(target, chosen, options, &mut done)))?
+    };
+    cases.sort_by_key(|result| {
+        chosen.iter().position(|chosen| std::ptr::eq(chosen.case, result.case) && chosen.version == result.version)
+    });
+    let statements = by_statement(Role::Server, &cases, wanted);
+    Ok(Report { target: target.name(), role: Role::Server, cases, statements, died: Vec::new() })
+}
+
+/// Runs cases against an address, as many at a time as the options say.
+async fn beside_each_other(
+    target: &Target,
+    chosen: &[Chosen],
+    options: &Options,
+    done: &mut impl FnMut(&CaseResult),
+) -> Result<Vec<CaseResult>, RunError> {
+    let abilities = Rc::new(abilities(target).await?);
+    let room = Arc::new(Semaphore::new(options.side_by_side));
+    let (results, mut finished) = mpsc::unbounded_channel();
+    for (number, chosen) in chosen.iter().copied().enumerate() {
+        let (target, abilities, room, results) = (target.clone(), abilities.clone(), room.clone(), results.clone());
+        let prefix = prefix(options, number);
+        tokio::task::spawn_local(async move {
+            let _permit = room.acquire_owned().await;
+            let _ = results.send(broker_case(&target, chosen, &abilities, prefix).await);
+        });
+    }
+    drop(results);
+    let mut cases = Vec::new();
+    while let Some(result) = finished.recv().await {
+        done(&result);
+        cases.push(result);
+    }
+    Ok(cases)
+}
+
+async fn abilities(target: &Target) -> Result<Abilities, RunError> {
+    let unreachable = |why: String| RunError::Unreachable { target: target.name(), why };
+    let place = target.place(Setup::Plain).map_err(unreachable)?;
+    Abilities::ask(&place, "simrunprobe").await.map_err(|stop| match stop {
+        Stop::Failed(failure) | Stop::Advice(failure) | Stop::Setup(failure) => unreachable(failure.actual),
+        Stop::Skipped(why) => unreachable(why),
+    })
+}
+
+async fn broker_case(target: &Target, chosen: Chosen, abilities: &Rc<Abilities>, prefix: String) -> CaseResult {
+    let log = Log::new();
+    let outcome = try_broker_case(target, chosen, abilities, prefix, &log);
+    let outcome = tokio::time::timeout(LONGEST, outcome).await.unwrap_or_else(|_| Err(stuck()));
+    finish(chosen, outcome, &log, Role::Server)
+}
+
+async fn try_broker_case(
+    target: &Target,
+    chosen: Chosen,
+    abilities: &Rc<Abilities>,
+    prefix: String,
+    log: &Log,
+) -> Outcome {
+    let Chosen { case, version } = chosen;
+    if !abilities.versions.contains(&version) {
+        return Err(Stop::Skipped(format!("the target does not speak {version}")));
+    }
+    let case = match case.run {
+        Run::Server(case) => case,
+        Run::Internals(_, case) if target.is_simulated() => return case(version),
+        Run::Internals(..) => return Err(Stop::Skipped("no wire shows it: our own code is tested for it".to_owned())),
+        Run::Client(_) => return Err(Stop::Skipped("a case for clients".to_owned())),
+    };
+    let place = target.place(chosen.case.setup).map_err(Stop::Skipped)?;
+    let mut lab = Lab::new(place, abilities.clone(), version, prefix, log.clone());
+    let outcome = case(&mut lab).await;
+    if !target.is_simulated() {
+        lab.clean_up().await;
+    }
+    outcome
+}
+
+fn stuck() -> Stop {
+    Stop::Setup(Failure::new(format!("a case that ends within {LONGEST:?}"), "it did not end"))
+}
+
+/// Letters and digits that no other case of this run and of others has; short enough for a client identifier of 23.
+fn prefix(options: &Options, number: usize) -> String {
+    format!("{}{number:03x}x", options.run_name)
+}
+
+fn finish(chosen: Chosen, outcome: Outcome, log: &Log, role: Role) -> CaseResult {
+    let took = log.elapsed();
+    let trace = log.take();
+    let findings = match &outcome {
+        Err(Stop::Skipped(_)) => Findings::new(),
+        _ => rules::judge(&trace, role, Vantage::Opposite),
+    };
+    CaseResult { case: chosen.case, version: chosen.version, outcome, trace, findings, took }
+}
+
+// --- clients ----------------------------------------------------------------------------------------------------------
+
+/// Our own client, as it is or behind something that tampers with what it sends and gets.
+#[derive(Clone, Default)]
+pub struct OurClient {
+    /// What stands before it.
+    pub tamper: Option<Tampering>,
+}
+
+/// Runs these cases against our own client.
+///
+/// # Errors
+/// If it cannot begin.
+pub fn check_our_client(
+    ours: &OurClient,
+    chosen: &[Chosen],
+    wanted: impl Fn(Id) -> bool,
+    mut done: impl FnMut(&CaseResult),
+) -> Result<Report, RunError> {
+    let mut cases = Vec::new();
+    for chosen in chosen {
+        let runtime = simulated()?;
+        let result = LocalSet::new().block_on(&runtime, our_client_case(ours, *chosen));
+        done(&result);
+        cases.push(result);
+    }
+    let statements = by_statement(Role::Client, &cases, wanted);
+    let target = format!("simrun {} (client)", env!("CARGO_PKG_VERSION"));
+    Ok(Report { target, role: Role::Client, cases, statements, died: Vec::new() })
+}
+
+async fn our_client_case(ours: &OurClient, chosen: Chosen) -> CaseResult {
+    let log = Log::new();
+    let case = async {
+        let case = match chosen.case.run {
+            Run::Client(case) => case,
+            Run::Internals(_, case) => return case(chosen.version),
+            Run::Server(_) => return Err(Stop::Skipped("a case for brokers".to_owned())),
+        };
+        let (dials, streams) = mpsc::unbounded_channel::<AnyStream>();
+        let tamper = ours.tamper.clone();
+        let dial: steered::Dial = Rc::new(move |_| {
+            let (near, far) = tokio::io::duplex(1 << 20);
+            let near: AnyStream = Box::new(near);
+            let near = match &tamper {
+                // The relay's near end is the client's, its far end the suite's.
+                Some(make) => relay::before(near, Some(make()), Segments::Alike),
+                None => near,
+            };
+            let stood = dials.send(Box::new(far)).is_ok();
+            let result = if stood { Ok(near) } else { Err(std::io::ErrorKind::ConnectionRefused.into()) };
+            Box::pin(std::future::ready(result))
+        });
+        let client = steered::ours(dial);
+        let mut bench = Bench::new(client, Door::Memory(streams), chosen.version, log.clone(), CLIENT_PATIENCE);
+        case(&mut bench).await
+    };
+    let outcome = tokio::time::timeout(LONGEST, case).await.unwrap_or_else(|_| Err(stuck()));
+    finish(chosen, outcome, &log, Role::Client)
+}
+
+/// A world in which time passes only when nothing else is to be done.
+fn simulated() -> std::io::Result<Runtime> {
+    Builder::new_current_thread().enable_time().start_paused(true).build()
+}
+
+fn real() -> std::io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().build()
+}

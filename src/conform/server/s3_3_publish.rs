@@ -1,0 +1,5 @@
+//! PUBLISH (section 3.3).
+
+use crate::conform::case::server_cases;
+
+server_cases! {}

@@ -1,0 +1,100 @@
+//! How a case ends: it runs to its end, or stops for one of these reasons.
+
+/// What a case comes to.
+pub type Outcome = Result<(), Stop>;
+
+/// Why a case stopped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The target broke what the case claims.
+    Failed(Failure),
+    /// The target did what is allowed, but not advisable.
+    Advice(Failure),
+    /// What has to stand before the case can begin did not come about: nothing is shown.
+    Setup(Failure),
+    /// The target cannot be asked this, and why.
+    Skipped(String),
+}
+
+/// What was expected and what came instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What was expected.
+    pub expected: String,
+    /// What came.
+    pub actual: String,
+}
+
+impl Failure {
+    /// Expected and actual.
+    pub fn new(expected: impl Into<String>, actual: impl Into<String>) -> Failure {
+        Failure { expected: expected.into(), actual: actual.into() }
+    }
+}
+
+impl From<Failure> for Stop {
+    /// What a case expects and does not get is a failure, unless it says otherwise: see [`Otherwise`].
+    fn from(failure: Failure) -> Stop {
+        Stop::Failed(failure)
+    }
+}
+
+/// For expectations whose failure is no breach of what the case claims.
+pub trait Otherwise<T> {
+    /// It belongs to the set-up.
+    ///
+    /// # Errors
+    /// [`Stop::Setup`].
+    fn setup(self) -> Result<T, Stop>;
+
+    /// It is advisable only (SHOULD, or left open).
+    ///
+    /// # Errors
+    /// [`Stop::Advice`].
+    fn advisable(self) -> Result<T, Stop>;
+}
+
+impl<T> Otherwise<T> for Result<T, Failure> {
+    fn setup(self) -> Result<T, Stop> {
+        self.map_err(Stop::Setup)
+    }
+
+    fn advisable(self) -> Result<T, Stop> {
+        self.map_err(Stop::Advice)
+    }
+}
+
+impl<T> Otherwise<T> for Result<T, Stop> {
+    fn setup(self) -> Result<T, Stop> {
+        self.map_err(|stop| match stop {
+            Stop::Failed(failure) => Stop::Setup(failure),
+            other => other,
+        })
+    }
+
+    fn advisable(self) -> Result<T, Stop> {
+        self.map_err(|stop| match stop {
+            Stop::Failed(failure) => Stop::Advice(failure),
+            other => other,
+        })
+    }
+}
+
+/// Demands a condition.
+///
+/// # Errors
+/// If it does not hold.
+pub fn ensure(holds: bool, expected: impl Into<String>, actual: impl Into<String>) -> Result<(), Failure> {
+    if holds { Ok(()) } else { Err(Failure::new(expected, actual)) }
+}
+
+/// Demands that two things are the same; `what` names them.
+///
+/// # Errors
+/// If they are not.
+pub fn same<T: PartialEq + std::fmt::Debug>(what: &str, actual: T, expected: T) -> Result<(), Failure> {
+    if actual == expected {
+        return Ok(());
+    }
+    Err(Failure::new(format!("{what} {expected:?}"), format!("{what} {actual:?}")))
+}

@@ -1,0 +1,38 @@
+//! The conformance suite on our own broker and client, in simulated time: every statement is kept.
+
+use simrun::conform::result::{Report, Verdict};
+use simrun::conform::run::{Options, OurClient, check_broker, check_our_client};
+use simrun::conform::suite::choose;
+use simrun::conform::target::{Ours, Target};
+use simrun::rules::Role;
+
+fn breaches(report: &Report) -> Vec<String> {
+    let mut breaches = Vec::new();
+    for case in &report.cases {
+        if case.verdict() == Verdict::Fail || case.is_unsettled() {
+            breaches.push(format!("{} in {}: {}", case.case.name, case.version, case.why().unwrap_or_default()));
+        }
+    }
+    for statement in report.statements.iter().filter(|statement| statement.verdict == Verdict::Fail) {
+        for (case, event, why) in &statement.breaches {
+            let case = &report.cases[*case];
+            breaches.push(format!("{}: {} in {}, event {event}: {why}", statement.id, case.case.name, case.version));
+        }
+    }
+    breaches
+}
+
+#[test]
+fn our_broker_keeps_every_statement() {
+    let chosen = choose(Role::Server, &[]);
+    let report = check_broker(&Target::Ours(Ours::default()), &chosen, |_| true, &Options::default(), |_| {});
+    let report = report.expect("it runs");
+    assert_eq!(breaches(&report), Vec::<String>::new());
+}
+
+#[test]
+fn our_client_keeps_every_statement() {
+    let chosen = choose(Role::Client, &[]);
+    let report = check_our_client(&OurClient::default(), &chosen, |_| true, |_| {}).expect("it runs");
+    assert_eq!(breaches(&report), Vec::<String>::new());
+}

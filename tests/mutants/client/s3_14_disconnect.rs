@@ -1,0 +1,5 @@
+//! DISCONNECT (section 3.14).
+
+use crate::mutants::Mutant;
+
+pub const MUTANTS: &[Mutant] = &[];

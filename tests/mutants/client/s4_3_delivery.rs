@@ -1,0 +1,5 @@
+//! Quality of service, receipt and order (sections 4.3, 4.5 and 4.6).
+
+use crate::mutants::Mutant;
+
+pub const MUTANTS: &[Mutant] = &[];

@@ -1,0 +1,67 @@
+//! Ways to tamper with a wire.
+
+#![allow(dead_code)] // Until all sections have their mutants.
+
+use bytes::Bytes;
+use simrun::codec::{Packet, Version, decode};
+use simrun::conform::relay::{Onward, Tamper};
+use simrun::trace::Way;
+
+/// Changes whole packets. What is no packet passes as it is.
+pub fn alter(change: impl FnMut(Version, Way, Packet, &mut Onward) + Send + 'static) -> Box<dyn Tamper> {
+    struct Alter<F>(F);
+    impl<F: FnMut(Version, Way, Packet, &mut Onward) + Send> Tamper for Alter<F> {
+        fn passes(&mut self, version: Version, way: Way, bytes: Bytes, onward: &mut Onward) {
+            match decode(version, &bytes) {
+                Ok(packet) => (self.0)(version, way, packet, onward),
+                Err(_) => onward.send(way, bytes),
+            }
+        }
+    }
+    Box::new(Alter(change))
+}
+
+/// Changes the bytes of packets that go this way; without bytes left the packet is lost.
+pub fn patch(way: Way, change: impl FnMut(Version, &mut Vec<u8>) + Send + 'static) -> Box<dyn Tamper> {
+    struct Patch<F>(Way, F);
+    impl<F: FnMut(Version, &mut Vec<u8>) + Send> Tamper for Patch<F> {
+        fn passes(&mut self, version: Version, way: Way, bytes: Bytes, onward: &mut Onward) {
+            let mut bytes = bytes.to_vec();
+            if way == self.0 {
+                (self.1)(version, &mut bytes);
+            }
+            if !bytes.is_empty() {
+                onward.send(way, bytes.into());
+            }
+        }
+    }
+    Box::new(Patch(way, change))
+}
+
+/// Loses packets that go this way.
+pub fn swallow(way: Way, wanted: impl Fn(Version, &Packet) -> bool + Send + 'static) -> Box<dyn Tamper> {
+    alter(move |version, of, packet, onward| {
+        if of != way || !wanted(version, &packet) {
+            onward.packet(version, of, &packet);
+        }
+    })
+}
+
+/// Does not close a connection, and keeps to itself why it should be closed.
+pub fn never_closes() -> Box<dyn Tamper> {
+    struct NeverCloses;
+    impl Tamper for NeverCloses {
+        fn passes(&mut self, version: Version, way: Way, bytes: Bytes, onward: &mut Onward) {
+            if way == Way::Up || !matches!(decode(version, &bytes), Ok(Packet::Disconnect(_))) {
+                onward.send(way, bytes);
+            }
+        }
+
+        fn ends(&mut self, way: Way, onward: &mut Onward) {
+            if way == Way::Up {
+                onward.end(way);
+            }
+        }
+    }
+    Box::new(NeverCloses)
+}
