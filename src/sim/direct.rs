@@ -40,6 +40,16 @@ struct Process {
     timeout: Option<Time>,
     /// A client's own names of its links.
     links: BTreeMap<LinkId, LinkId>,
+    mood: Mood,
+}
+
+/// What a client's application is about, as far as the end of the run hangs on it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Mood {
+    /// It has something to do by itself.
+    busy: bool,
+    /// It waits for an answer.
+    waiting: bool,
 }
 
 /// A run.
@@ -58,6 +68,9 @@ struct Direct<'a> {
     last_link: u64,
     recorder: Recorder,
     ending: Ending,
+    /// How many applications are busy, and how many wait: counted as it changes, for it is asked at every step.
+    busy: usize,
+    waiting: usize,
     run: Run,
 }
 
@@ -79,6 +92,7 @@ impl<'a> Direct<'a> {
             lives: 0,
             timeout: None,
             links: BTreeMap::new(),
+            mood: Mood::default(),
         };
         Direct {
             scenario,
@@ -99,6 +113,8 @@ impl<'a> Direct<'a> {
             last_link: 0,
             recorder: Recorder::new(),
             ending: Ending::of(scenario),
+            busy: 0,
+            waiting: 0,
             run: Run::new(Engine::Direct, seed),
         }
     }
@@ -147,9 +163,19 @@ impl<'a> Direct<'a> {
 
     /// When the run is over if nothing more happens.
     fn over(&self) -> Option<Time> {
-        let actors = || self.processes.iter().filter_map(|process| process.machine.as_ref()?.actor());
-        let busy = actors().any(|actor| actor.next_own().is_some());
-        self.ending.moment(busy, actors().any(Actor::is_waiting))
+        self.ending.moment(self.busy > 0, self.waiting > 0)
+    }
+
+    /// Notes what the application at a place is about now.
+    fn note_mood(&mut self, place: Place) {
+        let process = &mut self.processes[place];
+        let actor = process.machine.as_ref().and_then(Machine::actor);
+        let mood = actor
+            .map(|actor| Mood { busy: actor.next_own().is_some(), waiting: actor.is_waiting() })
+            .unwrap_or_default();
+        let was = std::mem::replace(&mut process.mood, mood);
+        self.busy = self.busy + usize::from(mood.busy) - usize::from(was.busy);
+        self.waiting = self.waiting + usize::from(mood.waiting) - usize::from(was.waiting);
     }
 
     fn push(&mut self, at: Time, next: Next) {
@@ -185,6 +211,7 @@ impl<'a> Direct<'a> {
         process.timeout = None;
         process.lives += 1;
         process.links.clear();
+        self.note_mood(place);
     }
 
     fn time_out(&mut self, place: Place) {
@@ -217,6 +244,7 @@ impl<'a> Direct<'a> {
             self.obey(place, output);
         }
         self.set_timeout(place);
+        self.note_mood(place);
     }
 
     fn obey(&mut self, place: Place, output: Output) {
