@@ -1,0 +1,201 @@
+//! What is known of a connection before its next packet, and of the session that it belongs to.
+
+use std::collections::BTreeMap;
+
+use super::{Role, Side};
+use crate::codec::{AckKind, ConnAck, Connect, Packet, Publish, Qos, Reason, Text, Version};
+
+/// How far the exchange has come that a PUBLISH at QoS 1 or 2 began.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// The PUBLISH was sent.
+    Published(Publish),
+    /// PUBREC was sent for it.
+    Received,
+    /// PUBREL was sent.
+    Released,
+}
+
+/// Exchanges by packet identifier.
+pub(super) type Exchanges = BTreeMap<u16, Step>;
+
+/// What outlives a connection: the exchanges that each side began.
+#[derive(Clone, Debug, Default)]
+struct Session {
+    judged: Exchanges,
+    opposite: Exchanges,
+}
+
+/// Sessions by client identifier.
+#[derive(Debug, Default)]
+pub(super) struct Sessions(BTreeMap<Text, Session>);
+
+/// One connection so far.
+#[derive(Debug)]
+pub(super) struct Conversation {
+    role: Role,
+    version: Option<Version>,
+    /// The CONNECT.
+    pub connect: Option<Box<Connect>>,
+    /// The CONNACK.
+    pub connack: Option<ConnAck>,
+    session: Session,
+    /// The packet identifiers of SUBSCRIBE and UNSUBSCRIBE that are not answered, with the number of their filters.
+    pub requests: BTreeMap<u16, (bool, usize)>,
+    /// Exchanges that the judged side has begun or repeated on this connection and that are not over.
+    pub under_way: BTreeMap<u16, Qos>,
+    /// Topic aliases that the judged side has set.
+    pub aliases: BTreeMap<u16, Text>,
+    garbled: [bool; 2],
+    /// Who has said DISCONNECT.
+    pub said_goodbye: [bool; 2],
+    /// How many packets the judged side has sent.
+    pub packets: usize,
+}
+
+impl Conversation {
+    pub(super) fn new(role: Role) -> Conversation {
+        Conversation {
+            role,
+            version: None,
+            connect: None,
+            connack: None,
+            session: Session::default(),
+            requests: BTreeMap::new(),
+            under_way: BTreeMap::new(),
+            aliases: BTreeMap::new(),
+            garbled: [false; 2],
+            said_goodbye: [false; 2],
+            packets: 0,
+        }
+    }
+
+    /// The version of CONNECT; before it, what the trace supposes.
+    pub(super) fn version(&self, supposed: Version) -> Version {
+        self.version.unwrap_or(supposed)
+    }
+
+    /// Whether the server has accepted the connection.
+    pub(super) fn is_accepted(&self) -> bool {
+        self.connack.as_ref().is_some_and(|connack| !connack.reason.is_error())
+    }
+
+    /// The exchanges that one side began.
+    pub(super) fn exchanges(&self, side: Side) -> &Exchanges {
+        match side {
+            Side::Judged => &self.session.judged,
+            Side::Opposite => &self.session.opposite,
+        }
+    }
+
+    /// Whether this side has sent what is no packet.
+    pub(super) fn is_garbled(&self, side: Side) -> bool {
+        self.garbled[side as usize]
+    }
+
+    pub(super) fn garble(&mut self, side: Side) {
+        self.garbled[side as usize] = true;
+    }
+
+    /// The connection has ended at one side: its session waits for the next one.
+    pub(super) fn ended(&mut self, _side: Side, sessions: &mut Sessions) {
+        if self.is_accepted()
+            && let Some(client_id) = self.client_id()
+        {
+            sessions.0.insert(client_id, self.session.clone());
+        }
+    }
+
+    fn client_id(&self) -> Option<Text> {
+        let assigned = self.connack.as_ref().and_then(|connack| connack.properties.assigned_client_identifier());
+        assigned.or_else(|| self.connect.as_ref().map(|connect| connect.client_id.detached()))
+    }
+
+    pub(super) fn take_in(&mut self, side: Side, packet: &Packet, sessions: &mut Sessions) {
+        if side == Side::Judged {
+            self.packets += 1;
+        }
+        match packet {
+            Packet::Connect(connect) if self.connect.is_none() => {
+                self.version = Some(connect.version);
+                self.connect = Some(connect.clone());
+            }
+            Packet::ConnAck(connack) if self.connack.is_none() => {
+                self.connack = Some(connack.clone());
+                if let Some(client_id) = self.client_id() {
+                    let stored = sessions.0.remove(&client_id);
+                    self.session = stored.filter(|_| connack.session_present).unwrap_or_default();
+                }
+            }
+            Packet::Publish(publish) => self.publish(side, publish),
+            Packet::Ack(ack) => self.ack(side, ack.kind, ack.packet_identifier.get(), ack.reason),
+            Packet::Subscribe(subscribe) => {
+                let count = subscribe.subscriptions.len();
+                self.requests.insert(subscribe.packet_identifier.get(), (true, count));
+            }
+            Packet::Unsubscribe(unsubscribe) => {
+                let count = unsubscribe.filters.len();
+                self.requests.insert(unsubscribe.packet_identifier.get(), (false, count));
+            }
+            Packet::SubAck(suback) => drop(self.requests.remove(&suback.packet_identifier.get())),
+            Packet::UnsubAck(unsuback) => drop(self.requests.remove(&unsuback.packet_identifier.get())),
+            Packet::Disconnect(_) => self.said_goodbye[side as usize] = true,
+            _ => {}
+        }
+    }
+
+    fn publish(&mut self, side: Side, publish: &Publish) {
+        if side == Side::Judged
+            && let Some(alias) = publish.properties.topic_alias()
+            && !publish.topic.is_empty()
+        {
+            self.aliases.insert(alias, publish.topic.detached());
+        }
+        let Some(identifier) = publish.packet_identifier.map(std::num::NonZero::get) else { return };
+        if side == Side::Judged {
+            self.under_way.insert(identifier, publish.qos);
+        }
+        let exchanges = self.exchanges_mut(side);
+        exchanges.insert(identifier, Step::Published(publish.clone()));
+    }
+
+    fn exchanges_mut(&mut self, side: Side) -> &mut Exchanges {
+        match side {
+            Side::Judged => &mut self.session.judged,
+            Side::Opposite => &mut self.session.opposite,
+        }
+    }
+
+    /// PUBACK, PUBREC and PUBCOMP answer what the other side began; PUBREL goes on with one's own.
+    fn ack(&mut self, side: Side, kind: AckKind, identifier: u16, reason: Reason) {
+        let other = if side == Side::Judged { Side::Opposite } else { Side::Judged };
+        let begun_by = if kind == AckKind::PubRel { side } else { other };
+        let over = match kind {
+            AckKind::PubAck | AckKind::PubComp => true,
+            AckKind::PubRec => reason.is_error(),
+            AckKind::PubRel => false,
+        };
+        let exchanges = self.exchanges_mut(begun_by);
+        if over {
+            exchanges.remove(&identifier);
+        } else if let Some(step) = exchanges.get_mut(&identifier) {
+            *step = match (kind, &*step) {
+                (AckKind::PubRel, _) | (_, Step::Released) => Step::Released,
+                _ => Step::Received,
+            };
+        }
+        if begun_by == Side::Judged {
+            if over {
+                self.under_way.remove(&identifier);
+            } else if kind == AckKind::PubRel {
+                // Repeated on this connection, if it was begun on another.
+                self.under_way.insert(identifier, Qos::ExactlyOnce);
+            }
+        }
+    }
+
+    /// The side that is judged.
+    pub(super) fn role(&self) -> Role {
+        self.role
+    }
+}
