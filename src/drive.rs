@@ -48,6 +48,11 @@ pub trait Net {
     /// The time since the run began.
     fn now(&self) -> Time;
 
+    /// How long to wait for a span of the run to pass. Longer or shorter only where a run's time goes at another pace.
+    fn lasts(&self, span: Duration) -> Duration {
+        span
+    }
+
     /// Begins a connection to the server. Used by clients only.
     fn dial(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send + 'static;
 
@@ -141,7 +146,7 @@ impl<N: Net> Driver<N> {
     /// Waits for whatever is next. What has come is taken in the order of the list, or one seed would not be one run.
     async fn happened(&mut self, inbox: &mut mpsc::Receiver<Report<N::Stream>>) -> Happened<N::Stream> {
         while self.tasks.try_join_next().is_some() {}
-        let due = self.machine.next_timeout().map(|due| due.since(self.net.now()));
+        let due = self.machine.next_timeout().map(|due| self.net.lasts(due.since(self.net.now())));
         let time = async {
             match due {
                 Some(span) => tokio::time::sleep(span).await,

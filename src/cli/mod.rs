@@ -66,17 +66,21 @@ struct RunArguments {
 #[derive(Debug, Args)]
 struct RealArguments {
     /// Serve on a real port, on loopback unless --listen says otherwise, until Ctrl-C
-    #[arg(long, conflicts_with_all = ["seed", "engine", "check_determinism", "output", "scenario"])]
+    /// With a SCENARIO: run it there, in real time, its broker open to anyone else too
+    #[arg(long, conflicts_with_all = ["engine", "check_determinism"])]
     real: bool,
     /// Serve as another broker is set up when new: apollo has port 61613 and user admin with password "password"
-    #[arg(long, value_enum, requires = "real")]
+    #[arg(long, value_enum, requires = "real", conflicts_with = "scenario")]
     profile: Option<Profile>,
-    /// Where to listen [default: 127.0.0.1:1883]; port 0 takes a free one and prints it
+    /// Where to listen [default: 127.0.0.1:1883, or the scenario's port]; port 0 takes a free one and prints it
     #[arg(long, value_name = "ADDRESS:PORT", requires = "real")]
     listen: Option<SocketAddr>,
     /// A user who may connect; from then on nobody else may. May be given several times
-    #[arg(long, value_name = "NAME:PASSWORD", requires = "real")]
+    #[arg(long, value_name = "NAME:PASSWORD", requires = "real", conflicts_with = "scenario")]
     user: Vec<String>,
+    /// How many of the scenario's seconds pass in a real one, from 0.1 to 100
+    #[arg(long, value_name = "TIMES", requires_all = ["real", "scenario"], value_parser = speed, default_value_t = 1.0)]
+    speed: f64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -106,6 +110,14 @@ impl From<EngineWord> for Engine {
     }
 }
 
+/// A speed that a real clock can be read at.
+fn speed(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(speed) if (0.1..=100.0).contains(&speed) => Ok(speed),
+        _ => Err("write a number from 0.1 to 100".to_owned()),
+    }
+}
+
 /// The whole program.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -118,7 +130,7 @@ pub fn main() -> ExitCode {
     };
     match cli.command {
         Some(Command::Schema) => schema::print(),
-        None if cli.run.real.real => real::serve(&cli.run.real),
+        None if cli.run.real.real => real::run(&cli.run),
         None => run::run(&cli.run),
     }
 }

@@ -10,7 +10,7 @@ use super::{FAILED, RunArguments, is_broken_pipe, say, wrong};
 use crate::report::terminal::{self, Terminal, Verdict};
 use crate::scenario::{self, Loaded};
 use crate::sim::{self, Engine, Run};
-use crate::trace::jsonl;
+use crate::trace::{Event, jsonl};
 
 /// How often `--check-determinism` runs a scenario.
 const REPETITIONS: usize = 3;
@@ -20,24 +20,17 @@ pub(super) fn run(arguments: &RunArguments) -> ExitCode {
     let Some(path) = &arguments.scenario else {
         return wrong("error: no scenario is named; begin with: simrun scenarios/light_demo.yaml");
     };
-    if let Some(unknown) = arguments.output.iter().find(|file| !is_jsonl(file)) {
-        return wrong(format_args!("error: {}: the ending says no known form; write FILE.jsonl", unknown.display()));
-    }
-    let loaded = match scenario::read(path) {
+    let loaded = match load(path, &arguments.output) {
         Ok(loaded) => loaded,
-        Err(diagnosis) => return wrong(diagnosis),
+        Err(exit) => return exit,
     };
     let seed = arguments.seed.unwrap_or(loaded.scenario.seed);
     let engine = Engine::from(arguments.engine);
     let stopwatch = Stopwatch::start();
     let run = sim::run(&loaded.scenario, seed, engine);
     let wall = stopwatch.seconds();
-    for file in &arguments.output {
-        if let Err(error) = write_trace(file, &run)
-            && !is_broken_pipe(&error)
-        {
-            return wrong(format_args!("error: {}: {error}", file.display()));
-        }
+    if let Err(exit) = write_traces(&arguments.output, &run.trace) {
+        return exit;
     }
     if arguments.check_determinism {
         return check_determinism(&loaded, seed, engine, &run);
@@ -45,32 +38,63 @@ pub(super) fn run(arguments: &RunArguments) -> ExitCode {
     tell(&loaded, path, arguments.verbose, &run, wall)
 }
 
-/// What the scenario demands, and whether it was so.
-fn judge(loaded: &Loaded, run: &Run) -> Vec<Verdict> {
-    let verdicts = scenario::judge(&loaded.scenario, &run.trace);
-    verdicts.into_iter().map(|verdict| Verdict { held: verdict.held, what: verdict.to_string() }).collect()
+/// The scenario, if everything about the input is right: also the files that the trace is to be written to.
+pub(super) fn load(path: &Path, output: &[PathBuf]) -> Result<Loaded, ExitCode> {
+    if let Some(unknown) = output.iter().find(|file| !is_jsonl(file)) {
+        return Err(wrong(format_args!(
+            "error: {}: the ending says no known form; write FILE.jsonl",
+            unknown.display()
+        )));
+    }
+    scenario::read(path).map_err(wrong)
+}
+
+/// Writes the trace to every file.
+pub(super) fn write_traces(output: &[PathBuf], trace: &[Event]) -> Result<(), ExitCode> {
+    for file in output {
+        if let Err(error) = write_trace(file, trace)
+            && !is_broken_pipe(&error)
+        {
+            return Err(wrong(format_args!("error: {}: {error}", file.display())));
+        }
+    }
+    Ok(())
+}
+
+/// What the scenario is about, as the head of its run.
+pub(super) fn title(loaded: &Loaded) -> String {
+    loaded.story.first().map(|title| format!("{title}\n\n")).unwrap_or_default()
+}
+
+/// What the scenario demands, whether it was so, and all of it in one line.
+pub(super) fn verdicts(verdicts: &[scenario::Verdict]) -> String {
+    let shown = verdicts.iter().map(|verdict| Verdict { held: verdict.held, what: verdict.to_string() });
+    let mut text = terminal::verdicts(&shown.collect::<Vec<_>>());
+    if !verdicts.is_empty() {
+        text.insert(0, '\n');
+    }
+    let (failed, counted) = (failures(verdicts), verdicts.len());
+    let summary = match failed {
+        0 => terminal::good(&format!("all {counted} expectations held")),
+        _ => terminal::bad(&format!("{failed} of {counted} expectations did not hold")),
+    };
+    let _ = writeln!(text, "\n{summary}");
+    text
+}
+
+/// How many did not hold.
+pub(super) fn failures(verdicts: &[scenario::Verdict]) -> usize {
+    verdicts.iter().filter(|verdict| !verdict.held).count()
 }
 
 /// Everything there is to say about a run.
 fn tell(loaded: &Loaded, path: &Path, verbose: bool, run: &Run, wall: f64) -> ExitCode {
     let names = sim::names(&loaded.scenario);
-    let verdicts = judge(loaded, run);
-    let failed = verdicts.iter().filter(|verdict| !verdict.held).count();
-    let mut text = String::new();
-    if let Some(title) = loaded.story.first() {
-        let _ = writeln!(text, "{title}\n");
-    }
+    let judged = scenario::judge(&loaded.scenario, &run.trace);
+    let failed = failures(&judged);
+    let mut text = title(loaded);
     text.push_str(&Terminal::new(&names, verbose).lines(&run.trace));
-    if !verdicts.is_empty() {
-        text.push('\n');
-        text.push_str(&terminal::verdicts(&verdicts));
-    }
-    text.push('\n');
-    let counted = verdicts.len();
-    let _ = match failed {
-        0 => writeln!(text, "{}", terminal::good(&format!("all {counted} expectations held"))),
-        _ => writeln!(text, "{}", terminal::bad(&format!("{failed} of {counted} expectations did not hold"))),
-    };
+    text.push_str(&verdicts(&judged));
     let _ = writeln!(
         text,
         "{} simulated in {wall:.3} s · {} packets · seed {} · engine {}",
@@ -126,9 +150,9 @@ fn is_jsonl(file: &Path) -> bool {
     file.extension().is_some_and(|ending| ending == "jsonl")
 }
 
-fn write_trace(file: &PathBuf, run: &Run) -> std::io::Result<()> {
+fn write_trace(file: &Path, trace: &[Event]) -> std::io::Result<()> {
     let mut out = BufWriter::new(File::create(file)?);
-    jsonl::write(&run.trace, &mut out)?;
+    jsonl::write(trace, &mut out)?;
     out.flush()
 }
 

@@ -1,4 +1,13 @@
-//! The broker on real sockets.
+//! Real sockets.
+//!
+//! | file | what |
+//! |---|---|
+//! | `mod` | the broker alone, until a signal |
+//! | `scenario` | a scenario in real time: broker, clients, faults |
+//! | `delay` | a network's latency, which loopback lacks |
+
+mod delay;
+mod scenario;
 
 use std::hash::{BuildHasher, RandomState};
 use std::io;
@@ -14,6 +23,8 @@ use crate::drive::{External, Net, Seen, drive};
 use crate::machine::Machine;
 use crate::store::{Change, Restored};
 use crate::time::Time;
+
+pub use scenario::{Played, Terms, play};
 
 /// What kept the broker from serving.
 #[derive(Debug, Error)]
@@ -40,7 +51,7 @@ pub fn serve(config: Config, address: SocketAddr, ready: impl FnOnce(SocketAddr)
         let listener = listen(address).await?;
         let local = listener.local_addr()?;
         let broker = Broker::new(Config { seed: chance(), ..config }, Restored::default(), Time::ZERO);
-        let host = Host { listener, signals: Signals::new()?, clock: Clock::start(), since_failure: None };
+        let host = Host { listener, signals: Signals::new()?, clock: Clock::start(1.0) };
         ready(local);
         let mut impatience = Signals::new()?;
         tokio::select! {
@@ -58,6 +69,20 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, LiveError> {
     })
 }
 
+/// The next connection. Accepting fails when file descriptors run out: then it is tried again after a while.
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, address)) => {
+                // Packets are small and someone waits for them; that this cannot be had is no reason to refuse.
+                let _ = stream.set_nodelay(true);
+                return (stream, address);
+            }
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
+}
+
 /// A number that strangers cannot guess: topics and client identifiers come from them.
 fn chance() -> u64 {
     RandomState::new().hash_one("simrun")
@@ -68,8 +93,6 @@ struct Host {
     listener: TcpListener,
     signals: Signals,
     clock: Clock,
-    /// Set while accepting fails, as it does when file descriptors run out.
-    since_failure: Option<Time>,
 }
 
 impl Net for Host {
@@ -80,26 +103,10 @@ impl Net for Host {
     }
 
     async fn next(&mut self) -> External<TcpStream> {
-        loop {
-            if self.since_failure.take().is_some() {
-                tokio::select! {
-                    biased;
-                    () = self.signals.next() => return External::Shutdown,
-                    () = tokio::time::sleep(Duration::from_millis(100)) => {}
-                }
-            }
-            tokio::select! {
-                biased;
-                () = self.signals.next() => return External::Shutdown,
-                accepted = self.listener.accept() => match accepted {
-                    Ok((stream, address)) => {
-                        // Packets are small and someone waits for them; that this cannot be had is no reason to refuse.
-                        let _ = stream.set_nodelay(true);
-                        return External::Accepted(stream, Peer(address.to_string()));
-                    }
-                    Err(_) => self.since_failure = Some(self.now()),
-                },
-            }
+        tokio::select! {
+            biased;
+            () = self.signals.next() => External::Shutdown,
+            (stream, address) = accept(&self.listener) => External::Accepted(stream, Peer(address.to_string())),
         }
     }
 
@@ -114,6 +121,7 @@ impl Net for Host {
 }
 
 /// SIGINT and SIGTERM.
+#[derive(Debug)]
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
@@ -133,17 +141,22 @@ impl Signals {
     }
 }
 
-/// The time since the process began to serve.
+/// The time since the process began to serve, which may go faster or slower than real time.
+#[derive(Clone, Copy, Debug)]
 #[allow(clippy::disallowed_types)] // This is where real time comes from.
-struct Clock(std::time::Instant);
+struct Clock {
+    started: std::time::Instant,
+    speed: f64,
+}
 
 impl Clock {
     #[allow(clippy::disallowed_types, clippy::disallowed_methods)]
-    fn start() -> Clock {
-        Clock(std::time::Instant::now())
+    fn start(speed: f64) -> Clock {
+        Clock { started: std::time::Instant::now(), speed }
     }
 
     fn now(&self) -> Time {
-        Time::after(self.0.elapsed())
+        let elapsed = self.started.elapsed();
+        Time::after(if self.speed == 1.0 { elapsed } else { elapsed.mul_f64(self.speed) })
     }
 }

@@ -23,7 +23,7 @@ mod words;
 
 pub use application::{DisconnectStep, Do, ProgramStep};
 pub use diagnosis::{Diagnosis, Spot};
-pub use expect::{Verdict, judge};
+pub use expect::{Verdict, judge, judge_with_grace};
 pub use model::{Broker, Client, Network, On, Profile, Reconnect, Scenario, Will};
 pub use pattern::{Count, Pattern};
 pub use read::{Loaded, parse, read};

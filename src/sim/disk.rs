@@ -7,11 +7,11 @@ use super::random::Random;
 use crate::store::{Change, Mark, Restored};
 
 /// How long a sync takes.
-pub(super) const SYNC: Duration = Duration::from_millis(2);
+pub(crate) const SYNC: Duration = Duration::from_millis(2);
 
 /// What stands on the disk, and what is on its way there.
 #[derive(Debug, Default)]
-pub(super) struct Disk {
+pub(crate) struct Disk {
     synced: Restored,
     pending: VecDeque<(Mark, Vec<Change>)>,
 }

@@ -17,28 +17,34 @@ const RESTLESS: Duration = Duration::from_secs(600);
 
 /// Watches a run for its end.
 #[derive(Debug)]
-pub(super) struct Ending {
+pub(crate) struct Ending {
     fixed: Option<Time>,
     timeline: Time,
     last_event: Time,
+    restless: Duration,
 }
 
 impl Ending {
     /// Of a run of this scenario.
-    pub(super) fn of(scenario: &Scenario) -> Ending {
+    pub(crate) fn of(scenario: &Scenario) -> Ending {
         let timeline = setup::timeline_end(scenario);
         let fixed = scenario.ends.map(|ends| Time::after(ends.0));
-        Ending { fixed, timeline, last_event: Time::ZERO }
+        Ending { fixed, timeline, last_event: Time::ZERO, restless: RESTLESS }
     }
 
     /// Of a run of this scenario that does not end before `least`.
-    pub(super) fn after(scenario: &Scenario, least: Time) -> Ending {
+    pub(crate) fn after(scenario: &Scenario, least: Time) -> Ending {
         let ending = Ending::of(scenario);
         Ending { timeline: ending.timeline.max(least), ..ending }
     }
 
+    /// It does not go on for longer than this after its timeline, however little it rests.
+    pub(crate) fn within(self, restless: Duration) -> Ending {
+        Ending { restless, ..self }
+    }
+
     /// Something happened; keep alive does not count.
-    pub(super) fn saw(&mut self, event: &Event) {
+    pub(crate) fn saw(&mut self, event: &Event) {
         let ping = match &event.what {
             What::Left(transfer) | What::Arrived(transfer) => {
                 let kind = transfer.bytes.first().and_then(|first| PacketType::from_number(first >> 4));
@@ -53,7 +59,7 @@ impl Ending {
 
     /// When the run ends if nothing more happens: `busy` while an application has something to do by itself, `waiting`
     /// while one waits for an answer.
-    pub(super) fn moment(&self, busy: bool, waiting: bool) -> Option<Time> {
+    pub(crate) fn moment(&self, busy: bool, waiting: bool) -> Option<Time> {
         if self.fixed.is_some() {
             return self.fixed;
         }
@@ -61,6 +67,6 @@ impl Ending {
             return None;
         }
         let grace = if waiting { PATIENCE } else { QUIET };
-        Some((self.last_event + grace).clamp(self.timeline, self.timeline + RESTLESS))
+        Some((self.last_event + grace).clamp(self.timeline, self.timeline + self.restless))
     }
 }

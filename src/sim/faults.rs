@@ -9,11 +9,11 @@ use crate::time::Time;
 use crate::trace::{Name, Way, What};
 
 /// The broker's place among the machines of a run. The clients follow in order.
-pub(super) const BROKER: Place = 0;
+pub(crate) const BROKER: Place = 0;
 
 /// What befalls a run.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Fault {
+pub(crate) struct Fault {
     /// When.
     pub at: Time,
     /// The scenario's word for it.
@@ -28,7 +28,7 @@ pub(super) struct Fault {
 
 impl Fault {
     /// What the trace says of it.
-    pub(super) fn what(&self) -> What {
+    pub(crate) fn what(&self) -> What {
         What::Fault { word: self.word, names: self.names.clone(), began: self.begins }
     }
 }
@@ -36,7 +36,7 @@ impl Fault {
 /// What a fault does. Paths are named by the client at their end.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)]
-pub(super) enum Blow {
+pub(crate) enum Blow {
     Cut(Vec<Place>, Vec<Way>),
     Heal(Vec<Place>),
     Hold(Vec<Place>),
@@ -52,7 +52,7 @@ pub(super) enum Blow {
 }
 
 /// The faults of a scenario whose machines are called `names`, the broker first.
-pub(super) fn faults(scenario: &Scenario, names: &[Name]) -> Vec<Fault> {
+pub(crate) fn faults(scenario: &Scenario, names: &[Name]) -> Vec<Fault> {
     let mut faults = Vec::new();
     for step in &scenario.timeline {
         let Some((word, action)) = step.actions().next() else { continue };

@@ -19,7 +19,7 @@ const SLOW_READ: Duration = Duration::from_millis(100);
 
 /// Which connection, as this end knows it.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum End {
+pub(crate) enum End {
     Client(LinkId),
     /// The broker's end: it knows the address of the client's.
     Broker(SocketAddr),
@@ -27,26 +27,29 @@ pub(super) enum End {
 
 /// The stream.
 #[derive(Debug)]
-pub(super) struct Gate<S: Any + Send> {
+pub(crate) struct Gate<S: Any + Send> {
     /// Gone only while it is dropped.
     inner: Option<S>,
     end: End,
+    /// The connection's name, once it is known.
+    link: Option<LinkId>,
     stage: Shared,
     /// How many bytes in a second are read at most, and until when nothing is.
     slow: Option<(u32, Option<Pin<Box<Sleep>>>)>,
 }
 
 impl<S: Any + Send> Gate<S> {
-    pub(super) fn new(inner: S, end: End, stage: Shared, reads: Option<u32>) -> Gate<S> {
-        Gate { inner: Some(inner), end, stage, slow: reads.map(|reads| (reads, None)) }
+    pub(crate) fn new(inner: S, end: End, stage: Shared, reads: Option<u32>) -> Gate<S> {
+        Gate { inner: Some(inner), end, link: None, stage, slow: reads.map(|reads| (reads, None)) }
     }
 
     /// The connection, once it has a name.
-    fn link(&self) -> Option<LinkId> {
-        match self.end {
+    fn link(&mut self) -> Option<LinkId> {
+        self.link = self.link.or_else(|| match self.end {
             End::Client(link) => Some(link),
             End::Broker(address) => self.stage.lock().link_at(address),
-        }
+        });
+        self.link
     }
 
     /// Which way this end sends.
@@ -57,14 +60,14 @@ impl<S: Any + Send> Gate<S> {
         }
     }
 
-    fn reading(&self, waker: &std::task::Waker) -> Reading {
+    fn reading(&mut self, waker: &std::task::Waker) -> Reading {
         let link = self.link();
         let mut stage = self.stage.lock();
         stage.wake_at_fault(waker);
         link.map_or(Reading::Pass(None), |link| stage.reading(link, self.sends().back()))
     }
 
-    fn writing(&self) -> Writing {
+    fn writing(&mut self) -> Writing {
         let link = self.link();
         link.map_or(Writing::Pass, |link| self.stage.lock().writing(link, self.sends()))
     }
@@ -89,6 +92,7 @@ impl<S: Any + Send> Gate<S> {
             && bytes > 0
         {
             let span = Duration::from_secs_f64(bytes as f64 / f64::from((*reads).max(1)));
+            let span = self.stage.lock().lasts(span);
             *pause = Some(Box::pin(tokio::time::sleep(span)));
         }
     }

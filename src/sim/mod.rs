@@ -3,7 +3,8 @@
 //! | file | what |
 //! |---|---|
 //! | `turmoil` | the engine that runs the machines as programs on turmoil's simulated network |
-//! | `stage`, `gate` | what its programs share; a stream through which faults act |
+//! | `play` | the machines as programs over byte streams, turmoil's or real ones (`live`) |
+//! | `stage`, `gate` | what these programs share; a stream through which faults act |
 //! | `direct` | the engine that is an ordered queue: for many runs |
 //! | `network` | its connections, and what befalls them |
 //! | `faults` | the faults of a scenario, with whom they befall |
@@ -13,12 +14,13 @@
 
 mod direct;
 mod disk;
-mod ending;
-mod faults;
-mod gate;
+pub(crate) mod ending;
+pub(crate) mod faults;
+pub(crate) mod gate;
 mod network;
+pub(crate) mod play;
 mod random;
-mod stage;
+pub(crate) mod stage;
 mod turmoil;
 
 use std::fmt;

@@ -15,7 +15,7 @@ use crate::time::Time;
 use crate::trace::Way;
 
 /// A machine on the network, by its place among all machines of the run.
-pub(super) type Place = usize;
+pub(crate) type Place = usize;
 
 /// So many bytes may be on their way before the sender is told that they pile up.
 const CONGESTED_BYTES: usize = 256 * 1024;
@@ -24,7 +24,7 @@ const DRAINED_BYTES: usize = 64 * 1024;
 
 /// How a path between two machines treats its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Weather {
+pub(crate) struct Weather {
     /// How long bytes travel.
     pub latency: RangeInclusive<Duration>,
     /// How large the pieces are at most into which the stream is cut; `None` leaves it as it was written.
@@ -35,7 +35,7 @@ pub(super) struct Weather {
 
 /// What arrives at a machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Arrival {
+pub(crate) enum Arrival {
     /// At the broker: a client connected.
     Opened,
     /// At the client: it is connected.
@@ -117,7 +117,7 @@ enum Host {
 
 /// All connections of a run, and the state of all paths.
 #[derive(Debug)]
-pub(super) struct Network {
+pub(crate) struct Network {
     seed: u64,
     links: BTreeMap<LinkId, Link>,
     paths: BTreeMap<(Place, Place), Path>,

@@ -8,7 +8,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 /// What the draws are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub(crate) enum Purpose {
     /// How long bytes travel.
     Latency,
     /// How a stream is cut into pieces.
@@ -21,7 +21,7 @@ pub(super) enum Purpose {
 
 /// A source of chance.
 #[derive(Clone, Debug)]
-pub(super) struct Random(ChaCha8Rng);
+pub(crate) struct Random(ChaCha8Rng);
 
 impl Random {
     /// The source for one purpose, and one link or machine by its number.

@@ -52,6 +52,13 @@ struct Watched {
     ends: u8,
 }
 
+impl Watched {
+    fn new(client: &Name, broker: &Name, ends: u8) -> Watched {
+        let arriving = [Arriving::Packets(Reader::new(ANY_SIZE)), Arriving::Packets(Reader::new(ANY_SIZE))];
+        Watched { client: client.clone(), broker: broker.clone(), version: None, arriving, ends }
+    }
+}
+
 /// Bytes that arrive.
 #[derive(Debug)]
 enum Arriving {
@@ -73,9 +80,13 @@ impl Recorder {
 
     /// A client dials: from now on the link has its names.
     pub fn dialled(&mut self, link: LinkId, client: &Name, broker: &Name) {
-        let arriving = [Arriving::Packets(Reader::new(ANY_SIZE)), Arriving::Packets(Reader::new(ANY_SIZE))];
-        let watched = Watched { client: client.clone(), broker: broker.clone(), version: None, arriving, ends: 2 };
-        self.links.insert(link, watched);
+        self.links.insert(link, Watched::new(client, broker, 2));
+    }
+
+    /// A client of which only the broker's end is seen is connected. [`Recorder::overheard`] notes its packets.
+    pub fn overhear(&mut self, time: Time, link: LinkId, client: &Name, broker: &Name) {
+        self.links.insert(link, Watched::new(client, broker, 1));
+        self.opened(time, link);
     }
 
     /// The connection is made.
@@ -117,7 +128,27 @@ impl Recorder {
 
     /// Some bytes arrived.
     pub fn arrived(&mut self, time: Time, link: LinkId, way: Way, bytes: Bytes) {
-        let Some(watched) = self.links.get_mut(&link) else { return };
+        for packet in self.whole(link, way, bytes) {
+            if let Some(transfer) = self.transfer(link, way, packet) {
+                self.note(time, What::Arrived(transfer));
+            }
+        }
+    }
+
+    /// Some bytes passed, of which nobody saw both ends: they left and arrived at once.
+    pub fn overheard(&mut self, time: Time, link: LinkId, way: Way, bytes: Bytes) {
+        for packet in self.whole(link, way, bytes) {
+            if let Some(transfer) = self.transfer(link, way, packet) {
+                self.packets += 1;
+                self.note(time, What::Left(transfer.clone()));
+                self.note(time, What::Arrived(transfer));
+            }
+        }
+    }
+
+    /// The packets that these bytes complete.
+    fn whole(&mut self, link: LinkId, way: Way, bytes: Bytes) -> Vec<Bytes> {
+        let Some(watched) = self.links.get_mut(&link) else { return Vec::new() };
         let arriving = &mut watched.arriving[way as usize];
         let mut whole = Vec::new();
         let mut packets_length = 0;
@@ -141,11 +172,7 @@ impl Recorder {
                 }
             }
         }
-        for packet in whole {
-            if let Some(transfer) = self.transfer(link, way, packet) {
-                self.note(time, What::Arrived(transfer));
-            }
-        }
+        whole
     }
 
     fn transfer(&mut self, link: LinkId, way: Way, bytes: Bytes) -> Option<Transfer> {

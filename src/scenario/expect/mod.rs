@@ -9,6 +9,7 @@ mod sight;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use fields::{Wanted, actual, wanted};
 use sight::{Kind, Sight, sights};
@@ -30,6 +31,8 @@ pub struct Verdict {
     pub why: String,
     /// The event that it is about, as its number in the trace.
     pub event: Option<usize>,
+    /// By when it was to be so; none where it must never be.
+    pub by: Option<Time>,
 }
 
 impl fmt::Display for Verdict {
@@ -40,8 +43,14 @@ impl fmt::Display for Verdict {
 
 /// Holds a trace against every expectation of a scenario, in the order of its text.
 pub fn judge(scenario: &Scenario, trace: &[Event]) -> Vec<Verdict> {
+    judge_with_grace(scenario, trace, Duration::ZERO)
+}
+
+/// The same for a trace of real time, where nothing happens to the moment: what is to be so by a moment may be so up to
+/// `grace` after it.
+pub fn judge_with_grace(scenario: &Scenario, trace: &[Event], grace: Duration) -> Vec<Verdict> {
     let sights = sights(trace);
-    let mut judge = Judge { scenario, sights: &sights, next: BTreeMap::new() };
+    let mut judge = Judge { scenario, sights: &sights, next: BTreeMap::new(), grace };
     let mut verdicts = Vec::new();
     for step in &scenario.timeline {
         for pattern in step.expect.iter().flatten() {
@@ -58,6 +67,7 @@ struct Judge<'a> {
     sights: &'a [Sight],
     /// The place in `sights` after the last match, for each client.
     next: BTreeMap<String, usize>,
+    grace: Duration,
 }
 
 impl Judge<'_> {
@@ -73,14 +83,17 @@ impl Judge<'_> {
 
     fn counted(&self, look: &Look<'_>, count: Count, deadline: Time, what: String) -> Verdict {
         let fitting: Vec<&Sight> = self.sights.iter().filter(|sight| look.fits(sight)).collect();
-        let in_time = fitting.iter().filter(|sight| sight.time <= deadline).count();
-        let held = (count.least as usize..=count.most as usize).contains(&in_time);
+        let (least, most) = (count.least as usize, count.most as usize);
+        let until = |moment: Time| fitting.iter().filter(|sight| sight.time <= moment).count();
+        // At some moment of the grace it is as wanted: as soon as enough have come.
+        let in_time = until(deadline).max(least.min(until(deadline + self.grace)));
+        let held = (least..=most).contains(&in_time);
         let last = fitting.get(in_time.wrapping_sub(1)).copied();
         let why = match (held, last) {
             (true, Some(last)) => format!("the last at {}", seconds(last.time)),
             (true, None) => "none came".to_owned(),
-            (false, _) if in_time > count.most as usize => {
-                let beyond = fitting.get(count.most as usize).map_or(Time::ZERO, |sight| sight.time);
+            (false, _) if in_time > most => {
+                let beyond = fitting.get(most).map_or(Time::ZERO, |sight| sight.time);
                 format!("{in_time} came, one too many at {}", seconds(beyond))
             }
             (false, _) => {
@@ -90,7 +103,7 @@ impl Judge<'_> {
                 format!("{in_time} came{late}{near}")
             }
         };
-        Verdict { held, what, why, event: last.map(|sight| sight.event) }
+        Verdict { held, what, why, event: last.map(|sight| sight.event), by: Some(deadline) }
     }
 
     fn next(&mut self, pattern: &Pattern, look: &Look<'_>, deadline: Time, what: String) -> Verdict {
@@ -98,14 +111,14 @@ impl Judge<'_> {
         let from = self.next.get(&client).copied().unwrap_or(0);
         let found = self.sights.iter().enumerate().skip(from).find(|(_, sight)| look.fits(sight));
         match found {
-            Some((place, sight)) if sight.time <= deadline => {
+            Some((place, sight)) if sight.time <= deadline + self.grace => {
                 self.next.insert(client, place + 1);
                 let why = format!("at {}", seconds(sight.time));
-                Verdict { held: true, what, why, event: Some(sight.event) }
+                Verdict { held: true, what, why, event: Some(sight.event), by: Some(deadline) }
             }
             Some((_, sight)) => {
                 let why = format!("it came too late, at {}", seconds(sight.time));
-                Verdict { held: false, what, why, event: Some(sight.event) }
+                Verdict { held: false, what, why, event: Some(sight.event), by: Some(deadline) }
             }
             None => {
                 let earlier = self.sights[..from].iter().rev().find(|sight| look.fits(sight));
@@ -113,7 +126,7 @@ impl Judge<'_> {
                     Some(sight) => format!("it came before what stands above it, at {}", seconds(sight.time)),
                     None => format!("it did not come{}", self.near(look, from)),
                 };
-                Verdict { held: false, what, why, event: earlier.map(|sight| sight.event) }
+                Verdict { held: false, what, why, event: earlier.map(|sight| sight.event), by: Some(deadline) }
             }
         }
     }
@@ -122,10 +135,10 @@ impl Judge<'_> {
         let look = Look::new(self.scenario, pattern);
         let what = format!("never {}", look.words);
         match self.sights.iter().find(|sight| look.fits(sight)) {
-            None => Verdict { held: true, what, why: "nor did it happen".to_owned(), event: None },
+            None => Verdict { held: true, what, why: "nor did it happen".to_owned(), event: None, by: None },
             Some(sight) => {
                 let why = format!("it happened at {}: {}", seconds(sight.time), sight.words());
-                Verdict { held: false, what, why, event: Some(sight.event) }
+                Verdict { held: false, what, why, event: Some(sight.event), by: None }
             }
         }
     }
