@@ -63,6 +63,9 @@ pub trait Net {
     /// Makes changes durable, all or none, before it returns.
     fn store(&mut self, changes: Vec<Change>) -> impl Future<Output = ()>;
 
+    /// The machine has nothing to do for now.
+    fn settled(&mut self, _machine: &Machine) {}
+
     /// Is told of everything, for a trace.
     fn saw(&mut self, now: Time, machine: &Machine, seen: Seen<'_>);
 }
@@ -122,6 +125,7 @@ pub async fn drive<N: Net>(machine: Machine, net: N) -> Machine {
     driver.machine.handle(driver.net.now(), Input::Timeout);
     loop {
         driver.settle().await;
+        driver.net.settled(&driver.machine);
         match driver.happened(&mut inbox).await {
             Happened::Report(report) => driver.report(report),
             Happened::Time => driver.handle(Input::Timeout),

@@ -1,8 +1,9 @@
 //! What a scenario demands of its run: each way of holding and of failing, and how a failure is told.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
-use simrun::scenario::{Verdict, judge, parse};
+use simrun::scenario::{Verdict, judge, judge_with_grace, parse};
 use simrun::sim::{Engine, run};
 
 /// What every expectation of this scenario comes to.
@@ -119,4 +120,36 @@ never:
         let _ = writeln!(told, "{} {verdict}", if verdict.held { "✓" } else { "✗" });
     }
     insta::assert_snapshot!(told);
+}
+
+#[test]
+fn a_grace_excuses_what_is_late_and_nothing_else() {
+    // The first message arrives 20 ms after it was published, the second a second later.
+    let text = "network: { latency: 10ms }
+clients:
+  switch: {}
+  hall: { subscribe: { light: 1 } }
+timeline:
+  - { at: 1s, publish: { from: switch, topic: light, payload: one, qos: 1 } }
+  - by: 1s
+    expect:
+      - { to: hall, packet: publish, payload: one }
+      - { to: hall, packet: publish, count: 1 }
+      - { to: hall, packet: publish, count: 0 }
+      - { to: hall, packet: publish, count: 2 }
+  - { at: 2s, publish: { from: switch, topic: light, payload: two, qos: 1 } }
+  - by: 3s
+    expect:
+      - { to: hall, packet: publish, count: 1 }
+      - { to: hall, packet: publish, payload: three }
+never:
+  - { to: hall, packet: publish, payload: two }";
+    let loaded = parse("test.yaml", text.as_bytes()).unwrap_or_else(|diagnosis| panic!("{diagnosis}"));
+    let run = run(&loaded.scenario, 0, Engine::Direct);
+    let held = |grace: u64| -> Vec<bool> {
+        let verdicts = judge_with_grace(&loaded.scenario, &run.trace, Duration::from_millis(grace));
+        verdicts.iter().map(|verdict| verdict.held).collect()
+    };
+    assert_eq!(held(0), [false, false, true, false, false, false, false]);
+    assert_eq!(held(100), [true, true, true, false, false, false, false]);
 }

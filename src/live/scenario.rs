@@ -18,18 +18,18 @@ use super::delay::Delayed;
 use super::{Clock, LiveError, Signals, accept, chance, listen};
 use crate::link::LinkId;
 use crate::scenario::Scenario;
+use crate::sim;
 use crate::sim::ending::Ending;
 use crate::sim::faults::{Fault, faults};
 use crate::sim::gate::End;
 use crate::sim::play::{Play, World, live, serve};
 use crate::sim::stage::Shared;
-use crate::sim::{self, Engine};
 use crate::time::Time;
 use crate::trace::Event;
 
 /// How often it is looked for events and for the end of the run, in real time.
 const GLANCE: Duration = Duration::from_millis(10);
-/// How long the run goes on after its timeline at most, however busy strangers keep it.
+/// How long the run goes on at most after its timeline and its programs, however busy strangers keep it.
 const RESTLESS: Duration = Duration::from_secs(30);
 
 /// How a scenario is run.
@@ -77,8 +77,6 @@ pub fn play(
 
         let names = sim::names(scenario);
         let stage = Shared::new(terms.seed, names.clone(), &scenario.network, terms.speed);
-        // What each program is about to do is known in simulated time: the run goes on for at least as long.
-        let least = sim::run(scenario, terms.seed, Engine::Direct).ended;
         let clock = Clock::start(terms.speed);
         let sockets = Sockets { stage: stage.clone(), clock, address, first: Mutex::new(Some(listener)) };
         let play = Play::new(scenario, terms.seed, Some(chance()), &stage, sockets);
@@ -88,7 +86,7 @@ pub fn play(
             clients.spawn(live(play.clone(), place));
         }
 
-        let ending = Ending::after(scenario, least).within(RESTLESS);
+        let ending = Ending::of(scenario).within(RESTLESS);
         let faults = faults(scenario, &names).into();
         let mut director = Director { stage: stage.clone(), clock, faults, ending, trace: Vec::new(), watch };
         let interrupted = director.direct(&mut signals).await;
@@ -135,7 +133,11 @@ impl<W: FnMut(&Event)> Director<W> {
                 stage.befall(now, &fault.blow);
             }
             self.glance();
-            if self.ending.moment(false, false).is_some_and(|end| end <= now) {
+            let doing = self.stage.lock().doing();
+            if doing.busy || doing.waiting {
+                self.ending.goes_on(now);
+            }
+            if self.ending.moment(doing.busy, doing.waiting).is_some_and(|end| end <= now) {
                 return false;
             }
             let next = self.faults.front().map(|fault| self.stage.lock().lasts(fault.at.since(now)));

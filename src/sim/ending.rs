@@ -32,15 +32,14 @@ impl Ending {
         Ending { fixed, timeline, last_event: Time::ZERO, restless: RESTLESS }
     }
 
-    /// Of a run of this scenario that does not end before `least`.
-    pub(crate) fn after(scenario: &Scenario, least: Time) -> Ending {
-        let ending = Ending::of(scenario);
-        Ending { timeline: ending.timeline.max(least), ..ending }
-    }
-
-    /// It does not go on for longer than this after its timeline, however little it rests.
+    /// Of a run that does not go on for longer than this after its timeline, however little it rests.
     pub(crate) fn within(self, restless: Duration) -> Ending {
         Ending { restless, ..self }
+    }
+
+    /// The timeline goes on until `now` at least, for so long programs were busy.
+    pub(crate) fn goes_on(&mut self, now: Time) {
+        self.timeline = self.timeline.max(now);
     }
 
     /// Something happened; keep alive does not count.

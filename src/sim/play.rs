@@ -17,7 +17,7 @@ use super::faults::BROKER;
 use super::gate::{End, Gate};
 use super::network::Place;
 use super::random::{Purpose, Random};
-use super::stage::{Life, Shared};
+use super::stage::{Doing, Life, Shared};
 use crate::broker::{Broker, Peer};
 use crate::drive::{External, Net, Seen, Stream, drive};
 use crate::link::LinkId;
@@ -284,6 +284,12 @@ impl<W: World> Net for ClientNet<W> {
     }
 
     async fn store(&mut self, _changes: Vec<Change>) {}
+
+    fn settled(&mut self, machine: &Machine) {
+        let Some(actor) = machine.actor() else { return };
+        let doing = Doing { busy: actor.next_own().is_some(), waiting: actor.is_waiting() };
+        self.play.stage.lock().does(self.place, doing);
+    }
 
     fn saw(&mut self, now: Time, _machine: &Machine, seen: Seen<'_>) {
         let stage = &self.play.stage;

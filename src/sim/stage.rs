@@ -27,6 +27,15 @@ pub(crate) enum Life {
     Off,
 }
 
+/// What a client's program is at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Doing {
+    /// It has something to do by itself.
+    pub(crate) busy: bool,
+    /// It waits for an answer.
+    pub(crate) waiting: bool,
+}
+
 /// A connection, as the faults see it.
 #[derive(Debug)]
 struct Wire {
@@ -87,6 +96,7 @@ pub(crate) struct Stage {
     speed: f64,
     names: Vec<Name>,
     lives: Vec<(Life, u32)>,
+    doing: Vec<Doing>,
     paths: Vec<Path>,
     wires: BTreeMap<LinkId, Wire>,
     by_address: BTreeMap<SocketAddr, LinkId>,
@@ -128,6 +138,7 @@ impl Shared {
             speed,
             names,
             lives: vec![(Life::Alive, 0); places],
+            doing: vec![Doing::default(); places],
             paths: vec![Path::default(); places],
             wires: BTreeMap::new(),
             by_address: BTreeMap::new(),
@@ -174,6 +185,19 @@ impl Stage {
 
     pub(crate) fn life(&self, place: Place) -> Life {
         self.lives[place].0
+    }
+
+    /// A client says what its program is at.
+    pub(crate) fn does(&mut self, client: Place, doing: Doing) {
+        if self.life(client) == Life::Alive {
+            self.doing[client] = doing;
+        }
+    }
+
+    /// What all programs together are at.
+    pub(crate) fn doing(&self) -> Doing {
+        let any = |is: fn(&Doing) -> bool| self.doing.iter().any(is);
+        Doing { busy: any(|doing| doing.busy), waiting: any(|doing| doing.waiting) }
     }
 
     /// How often the process at a place has died.
@@ -367,6 +391,7 @@ impl Stage {
             self.disk.killed();
         }
         self.attempts[place].clear();
+        self.doing[place] = Doing::default();
         self.lives[place] = (life, self.lives[place].1 + 1);
     }
 }

@@ -39,10 +39,7 @@ pub(super) fn run(scenario: &Scenario, seed: u64) -> Run {
     let mut sim = build(scenario, seed);
     let hosts = add_hosts(&mut sim, &play, &names, &faults);
 
-    // The direct engine knows what each program is about to do, and so when all are done; this engine sees only what
-    // they have done. It goes on for as long as the other did, and then until all is quiet here too.
-    let least = super::direct::run(scenario, seed).ended;
-    let mut ending = Ending::after(scenario, least);
+    let mut ending = Ending::of(scenario);
     let mut faults = VecDeque::from(faults);
     let mut run = Run::new(Engine::Turmoil, seed);
     loop {
@@ -62,7 +59,8 @@ pub(super) fn run(scenario: &Scenario, seed: u64) -> Run {
             ending.saw(&event);
             run.trace.push(event);
         }
-        if ending.moment(false, false).is_some_and(|end| end <= now) {
+        let doing = stage.lock().doing();
+        if ending.moment(doing.busy, doing.waiting).is_some_and(|end| end <= now) {
             run.ended = now;
             break;
         }
