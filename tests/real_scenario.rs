@@ -179,11 +179,11 @@ fn a_stranger_sees_the_broker_die_and_finds_it_again_at_the_same_port() {
         "dies.yaml",
         "clients: { a: { reconnect: 1s } }\ntimeline:\n- { at: 2s, kill: broker }\n- { at: 4s, start: broker }\n- { by: 20s, expect: [{ client: a, event: connected, count: 2 }] }\n",
     );
-    let mut run = Running::start(&["--speed", "4", story.path()]);
+    let mut run = Running::start(&["-v", "--speed", "4", story.path()]);
     let stranger = Stranger::connect(run.port, STRANGER_5);
     assert!(stranger.rest().is_empty(), "the end of the stream, and no word");
     run.until("start");
-    std::thread::sleep(Duration::from_millis(100));
+    run.until("connected to broker");
     let again = Stranger::connect(run.port, STRANGER_5);
     let (text, code) = run.end();
     assert_eq!(code, Some(0), "{text}");
@@ -292,6 +292,7 @@ fn latency_is_added_to_what_loopback_has_and_may_change() {
 }
 
 #[test]
+#[allow(clippy::disallowed_methods, clippy::disallowed_types)] // This is about real time.
 fn time_goes_at_the_speed_that_was_asked_for() {
     let text = "clients: { a: {} }\nends: 4s\n";
     for speed in [4.0, 8.0] {

@@ -90,12 +90,8 @@ fn build(scenario: &Scenario, seed: u64) -> Sim<'static> {
 
 /// Puts the machines on hosts; gives back the names of the clients' hosts.
 fn add_hosts(sim: &mut Sim<'static>, play: &Arc<Play<Simulated>>, names: &[Name], faults: &[Fault]) -> Vec<String> {
-    let mut alone = Vec::new();
-    for client in 1..names.len() {
-        if alone.len() < HOSTS - 2 && faults.iter().any(|fault| fault.names.iter().any(|name| *name == names[client])) {
-            alone.push(client);
-        }
-    }
+    let befallen = |name: &Name| faults.iter().any(|fault| fault.names.contains(name));
+    let alone: Vec<Place> = (1..names.len()).filter(|client| befallen(&names[*client])).take(HOSTS - 2).collect();
     let broker = play.clone();
     sim.host(BROKER_HOST, move || {
         let play = broker.clone();
