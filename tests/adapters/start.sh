@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Runs an adapter: start.sh paho1|paho2|mqttjs|rumqttc. install.sh puts there what it needs.
+set -euo pipefail
+
+here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
+target=$(cd -- "$here/../.." && pwd)/target
+export SIMRUN_PEERS=${SIMRUN_PEERS:-$target/peers}
+
+case ${1:-} in
+    paho1 | paho2) exec "$SIMRUN_PEERS/$1/bin/python" "$here/paho_mqtt.py" ;;
+    mqttjs) exec node "$here/mqttjs.mjs" ;;
+    rumqttc) exec "${SIMRUN_ADAPTERS:-$target/adapters}/debug/simrun-adapter-rumqttc" ;;
+    *) echo 'usage: start.sh paho1|paho2|mqttjs|rumqttc' >&2 && exit 2 ;;
+esac
