@@ -1,8 +1,10 @@
 //! One scenario, one seed, one engine: one trace, byte for byte.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 
+use sha2::{Digest, Sha256};
 use simrun::scenario::{Scenario, read};
 use simrun::sim::{Engine, run};
 use simrun::trace::jsonl;
@@ -23,34 +25,73 @@ fn trace(scenario: &Scenario, seed: u64, engine: Engine) -> String {
     lines.join("\n")
 }
 
-#[test]
-fn twice_in_a_process_and_on_several_threads_at_once() {
+/// A shipped scenario and what a run of it left.
+struct Ran {
+    name: String,
+    scenario: Scenario,
+    engine: Engine,
+    trace: String,
+}
+
+const SEED: u64 = 7;
+
+/// Every shipped scenario on either engine.
+static RAN: LazyLock<Vec<Ran>> = LazyLock::new(|| {
+    let mut all = Vec::new();
     for file in shipped() {
+        let name = file.file_name().unwrap().to_string_lossy().into_owned();
         let scenario = read(&file).unwrap().scenario;
         for engine in [Engine::Direct, Engine::Turmoil] {
-            let first = trace(&scenario, 7, engine);
-            std::thread::scope(|scope| {
-                let other = scope.spawn(|| trace(&scenario, 7, engine));
-                assert_eq!(first, trace(&scenario, 7, engine), "{} on {engine}", file.display());
-                assert_eq!(first, other.join().unwrap(), "{} on {engine}, on a thread", file.display());
-            });
+            let trace = trace(&scenario, SEED, engine);
+            all.push(Ran { name: name.clone(), scenario: scenario.clone(), engine, trace });
         }
+    }
+    all
+});
+
+#[test]
+fn twice_in_a_process_and_on_several_threads_at_once() {
+    for Ran { name, scenario, engine, trace: first } in RAN.iter() {
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| trace(scenario, SEED, *engine));
+            assert_eq!(*first, trace(scenario, SEED, *engine), "{name} on {engine}");
+            assert_eq!(*first, other.join().unwrap(), "{name} on {engine}, on a thread");
+        });
     }
 }
 
+/// The digests stand in a file, which debug and release builds on any machine are held against.
+///
+/// They change with what a scenario does, and with what broker and clients do: then see what changed in the traces
+/// (`simrun SCENARIO --seed 7 -o FILE.jsonl` before and after) and accept them (`cargo insta review`).
+#[test]
+fn on_every_machine_in_every_build() {
+    let line = |ran: &Ran| {
+        let digest: String = Sha256::digest(&ran.trace).iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("{digest} {} on {}\n", ran.name, ran.engine)
+    };
+    insta::assert_snapshot!(RAN.iter().map(line).collect::<String>());
+}
+
+/// Where `SIMRUN_OTHER_BUILD` names another build of the program, such as a release one, the second process is of that.
 #[test]
 fn in_two_processes() {
     let directory = std::env::temp_dir().join(format!("simrun-determinism-{}", std::process::id()));
     std::fs::create_dir_all(&directory).unwrap();
+    let first = PathBuf::from(env!("CARGO_BIN_EXE_simrun"));
+    let second = std::env::var_os("SIMRUN_OTHER_BUILD").map_or(first.clone(), PathBuf::from);
+    let trace = |program: &Path, scenario: &Path, engine: &str| {
+        let file = directory.join("trace.jsonl");
+        let mut command = Command::new(program);
+        command.arg(scenario).args(["--engine", engine, "--seed", "3", "-o"]).arg(&file);
+        command.output().unwrap();
+        let trace = std::fs::read(&file).unwrap();
+        std::fs::remove_file(&file).unwrap();
+        trace
+    };
     for scenario in shipped() {
         for engine in ["direct", "turmoil"] {
-            let traces = ["one.jsonl", "two.jsonl"].map(|name| {
-                let file = directory.join(name);
-                let mut command = Command::new(env!("CARGO_BIN_EXE_simrun"));
-                command.arg(&scenario).args(["--engine", engine, "--seed", "3", "-o"]).arg(&file);
-                command.output().unwrap();
-                std::fs::read(&file).unwrap()
-            });
+            let traces = [&first, &second].map(|program| trace(program, &scenario, engine));
             assert!(!traces[0].is_empty());
             assert!(traces[0] == traces[1], "{} on {engine}", scenario.display());
         }
