@@ -259,6 +259,26 @@ fn a_shared_subscription_gives_each_message_to_one_member_in_turn() {
 }
 
 #[test]
+fn a_filter_has_as_many_levels_as_allowed() {
+    for (version, refused) in [(Version::V3_1_1, Reason::UnspecifiedError), (Version::V5, Reason::QuotaExceeded)] {
+        let mut host = Host::new(Config { filter_levels_maximum: 3, ..Config::default() });
+        let (hall, _) = host.connect(hello(version, "hall"));
+        for (filter, granted) in [("a/+/#", Reason::Success), ("a/+/c/#", refused), ("$share/g/a/b/c", Reason::Success)]
+        {
+            let expected = match version {
+                Version::V3_1_1 if filter.starts_with("$share") => refused, // a filter like any other, of five levels
+                _ => granted,
+            };
+            assert_eq!(host.subscribe(hall, filter, Qos::AtMostOnce), [expected], "{filter} in {version}");
+        }
+    }
+    let mut host = Host::new(Config::default());
+    let (hall, _) = host.connect(hello(Version::V5, "hall"));
+    let longest = "+/".repeat(32_767) + "+";
+    assert_eq!(host.subscribe(hall, &longest, Qos::AtMostOnce), [Reason::QuotaExceeded]);
+}
+
+#[test]
 fn a_wrong_password_is_refused_with_the_code_of_each_version() {
     for version in BOTH {
         let mut host = Host::new(Config::apollo());

@@ -48,6 +48,8 @@ pub struct Config {
     pub connections_maximum: usize,
     /// How many subscriptions a session may have.
     pub subscriptions_maximum: usize,
+    /// How many levels a topic filter may have: each costs some sixty bytes, and 32,768 fit into one filter.
+    pub filter_levels_maximum: usize,
     /// How many messages may be queued for a session.
     pub queue_maximum: usize,
     /// How many retained messages are kept.
@@ -81,6 +83,7 @@ impl Default for Config {
             shared_available: true,
             connections_maximum: 100_000,
             subscriptions_maximum: 10_000,
+            filter_levels_maximum: 128,
             queue_maximum: 10_000,
             retained_maximum: 1_000_000,
             response_information: None,

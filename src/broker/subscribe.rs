@@ -101,6 +101,9 @@ impl Broker {
         if matches!(target, Target::Shared(_)) && !config.shared_available {
             return Err(Reason::SharedSubscriptionsNotSupported);
         }
+        if target.filter().depth() > config.filter_levels_maximum {
+            return Err(Reason::QuotaExceeded);
+        }
         let subscriptions = &self.sessions[key].subscriptions;
         if subscriptions.len() >= config.subscriptions_maximum && !subscriptions.contains_key(&asked.filter) {
             return Err(Reason::QuotaExceeded);
