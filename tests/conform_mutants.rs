@@ -51,7 +51,7 @@ fn run(mutant: &Mutant) -> Report {
         let ids = mutant.breaks.iter().filter_map(|name| Id::named(name));
         choose(mutant.role(), &ids.map(Selection::Statement).collect::<Vec<_>>())
     } else {
-        let cases = mutant.via.iter().map(|name| Selection::Case((*name).to_owned()));
+        let cases = mutant.via.iter().map(|name| Selection::Case(None, (*name).to_owned()));
         choose(mutant.role(), &cases.collect::<Vec<_>>())
     };
     let broker = |ours: Ours| check_broker(&Target::Ours(ours), &chosen, |_| true, &Options::default(), |_| {});

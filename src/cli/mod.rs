@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 everything held, 1 something did not, 2 the input was wrong.
 
+mod conform;
 mod real;
 mod run;
 mod schema;
@@ -34,6 +35,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Check a broker or a client against every numbered statement of MQTT 3.1.1 and 5.0
+    Conform(Box<conform::ConformArguments>),
     /// Print the JSON Schema of scenario files, for editors
     Schema,
 }
@@ -129,6 +132,7 @@ pub fn main() -> ExitCode {
         }
     };
     match cli.command {
+        Some(Command::Conform(arguments)) => conform::conform(&arguments),
         Some(Command::Schema) => schema::print(),
         None if cli.run.real.real => real::run(&cli.run),
         None => run::run(&cli.run),

@@ -13,10 +13,12 @@ const EXCUSED: &[(Role, &str, &str)] = &[];
 /// that are seen by how this side meets a breach.
 pub fn statements_for(role: Role) -> impl Iterator<Item = Id> {
     let both = [Version::V3_1_1, Version::V5].into_iter().flat_map(statements::all);
-    both.filter(move |statement| binds(statement, role)).map(|statement| statement.id)
+    both.map(|statement| statement.id).filter(move |id| binds(role, *id))
 }
 
-fn binds(statement: &rules::Statement, role: Role) -> bool {
+/// Whether a statement can be seen kept or broken by this role.
+pub fn binds(role: Role, id: Id) -> bool {
+    let statement = id.statement();
     let (own, wire) = match role {
         Role::Server => ("server", "server-wire"),
         Role::Client => ("client", "client-wire"),

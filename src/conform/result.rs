@@ -3,17 +3,18 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::case::Case;
 use super::coverage;
+use super::suite::Chosen;
 use super::verdict::{Failure, Outcome, Stop};
 use crate::codec::Version;
-use crate::rules::{Findings, Id, Role};
+use crate::rules::{Findings, Id, Role, statements};
 use crate::trace::Event;
 
 /// What is said of a statement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// It was kept wherever it was tried.
@@ -86,8 +87,17 @@ pub struct Report {
     pub cases: Vec<CaseResult>,
     /// By statement, in the standards' order.
     pub statements: Vec<StatementResult>,
-    /// The case, and its version, during which the target died.
-    pub died: Vec<(&'static Case, Version)>,
+    /// When the target died.
+    pub deaths: Vec<Death>,
+}
+
+/// The target died.
+#[derive(Clone, Debug)]
+pub struct Death {
+    /// The cases that ran then: one of them did it.
+    pub during: Vec<Chosen>,
+    /// Whether it was started again.
+    pub restarted: bool,
 }
 
 /// What came of one statement.
@@ -110,7 +120,8 @@ pub struct StatementResult {
 /// Sums up by statement what came of the cases. Statements of which `wanted` does not hold are left out.
 pub fn by_statement(role: Role, cases: &[CaseResult], wanted: impl Fn(Id) -> bool) -> Vec<StatementResult> {
     let mut results: BTreeMap<Id, StatementResult> = BTreeMap::new();
-    for id in coverage::statements_for(role).filter(|id| wanted(*id)) {
+    let all = [Version::V3_1_1, Version::V5].into_iter().flat_map(statements::all).map(|statement| statement.id);
+    for id in all.filter(|id| wanted(*id)) {
         let fresh = StatementResult {
             id,
             verdict: Verdict::Skipped,
@@ -152,6 +163,10 @@ fn settle(role: Role, result: &mut StatementResult, cases: &[CaseResult]) {
         Verdict::Pass
     } else if let Some(reason) = coverage::excuse(role, result.id) {
         result.why = Some(reason.to_owned());
+        Verdict::Excused
+    } else if !coverage::binds(role, result.id) {
+        let other = if role == Role::Server { "clients" } else { "brokers" };
+        result.why = Some(format!("it is seen on {other} only"));
         Verdict::Excused
     } else {
         let whys = result.cases.iter().filter_map(|place| cases[*place].why());

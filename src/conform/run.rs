@@ -1,7 +1,7 @@
 //! Runs cases: in simulated time one after another, each in a world of its own; in real time side by side.
 
+use std::cell::Cell;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
@@ -13,11 +13,11 @@ use super::bench::{Bench, Door};
 use super::case::Run;
 use super::lab::Lab;
 use super::relay::{self, AnyStream, Segments, Tampering};
-use super::result::{CaseResult, Report, by_statement};
+use super::result::{CaseResult, Death, Report, by_statement};
 use super::setup::Setup;
 use super::steered;
 use super::suite::Chosen;
-use super::target::Target;
+use super::target::{Address, Target};
 use super::verdict::{Failure, Outcome, Stop};
 use super::wire::Log;
 use crate::rules::{self, Findings, Id, Role, Vantage};
@@ -26,6 +26,9 @@ use crate::rules::{self, Findings, Id, Role, Vantage};
 const LONGEST: Duration = Duration::from_secs(600);
 /// How long a client in memory may take to do something, in simulated time.
 const CLIENT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often a target that is started again is asked whether it is there.
+const RESTART_TRIES: usize = 50;
 
 /// What keeps a run from beginning.
 #[derive(Debug, thiserror::Error)]
@@ -69,53 +72,172 @@ pub fn check_broker(
     options: &Options,
     mut done: impl FnMut(&CaseResult),
 ) -> Result<Report, RunError> {
-    let mut cases = if target.is_simulated() {
-        let runtime = simulated()?;
-        let abilities = Rc::new(runtime.block_on(abilities(target))?);
-        let mut results = Vec::new();
-        for (number, chosen) in chosen.iter().enumerate() {
-            let runtime = simulated()?;
-            let result =
-                LocalSet::new().block_on(&runtime, broker_case(target, *chosen, &abilities, prefix(options, number)));
-            done(&result);
-            results.push(result);
+    let (mut cases, deaths) = match target {
+        Target::Ours(_) => (in_simulated_time(target, chosen, options, &mut done)?, Vec::new()),
+        Target::Address(address) => {
+            let run = LiveRun { target, address, options, results: Vec::new(), deaths: Vec::new() };
+            real()?.block_on(LocalSet::new().run_until(run.all(chosen, &mut done)))?
         }
-        results
-    } else {
-        real()?.block_on(LocalSet::new().run_until(beside_each_other(target, chosen, options, &mut done)))?
     };
-    cases.sort_by_key(|result| {
+    let place = |result: &CaseResult| {
         chosen.iter().position(|chosen| std::ptr::eq(chosen.case, result.case) && chosen.version == result.version)
-    });
+    };
+    cases.sort_by_key(place);
     let statements = by_statement(Role::Server, &cases, wanted);
-    Ok(Report { target: target.name(), role: Role::Server, cases, statements, died: Vec::new() })
+    Ok(Report { target: target.name(), role: Role::Server, cases, statements, deaths })
 }
 
-/// Runs cases against an address, as many at a time as the options say.
-async fn beside_each_other(
+/// Each case in a world of its own, one after another.
+fn in_simulated_time(
     target: &Target,
     chosen: &[Chosen],
     options: &Options,
     done: &mut impl FnMut(&CaseResult),
 ) -> Result<Vec<CaseResult>, RunError> {
-    let abilities = Rc::new(abilities(target).await?);
-    let room = Arc::new(Semaphore::new(options.side_by_side));
-    let (results, mut finished) = mpsc::unbounded_channel();
-    for (number, chosen) in chosen.iter().copied().enumerate() {
-        let (target, abilities, room, results) = (target.clone(), abilities.clone(), room.clone(), results.clone());
-        let prefix = prefix(options, number);
-        tokio::task::spawn_local(async move {
-            let _permit = room.acquire_owned().await;
-            let _ = results.send(broker_case(&target, chosen, &abilities, prefix).await);
-        });
-    }
-    drop(results);
-    let mut cases = Vec::new();
-    while let Some(result) = finished.recv().await {
+    let abilities = Rc::new(LocalSet::new().block_on(&simulated()?, abilities(target))?);
+    let mut results = Vec::new();
+    for (number, chosen) in chosen.iter().enumerate() {
+        let case = broker_case(target, *chosen, &abilities, prefix(options, number));
+        let result = LocalSet::new().block_on(&simulated()?, case);
         done(&result);
-        cases.push(result);
+        results.push(result);
     }
-    Ok(cases)
+    Ok(results)
+}
+
+/// A run against an address.
+struct LiveRun<'a> {
+    target: &'a Target,
+    address: &'a Address,
+    options: &'a Options,
+    results: Vec<CaseResult>,
+    deaths: Vec<Death>,
+}
+
+impl LiveRun<'_> {
+    /// Runs the cases side by side. If the target dies and can be started again, the cases that ran then run again one
+    /// by one, so that the one that kills it is known; the others go on.
+    async fn all(
+        mut self,
+        chosen: &[Chosen],
+        done: &mut impl FnMut(&CaseResult),
+    ) -> Result<(Vec<CaseResult>, Vec<Death>), RunError> {
+        let abilities = Rc::new(abilities(self.target).await?);
+        let mut waiting: Vec<(usize, Chosen)> = chosen.iter().copied().enumerate().collect();
+        let mut at_a_time = self.options.side_by_side;
+        while !waiting.is_empty() {
+            let batch: Vec<_> =
+                if at_a_time == 1 { waiting.drain(..1).collect() } else { std::mem::take(&mut waiting) };
+            let (suspects, left) = self.batch(&batch, at_a_time, &abilities, done).await;
+            if suspects.is_empty() {
+                continue;
+            }
+            let restarted = self.restart().await;
+            if !restarted || suspects.len() == 1 {
+                let during: Vec<Chosen> = suspects.iter().map(|(_, chosen)| *chosen).collect();
+                for chosen in &during {
+                    self.skip(*chosen, "the target died while it ran", done);
+                }
+                self.deaths.push(Death { during, restarted });
+                waiting.splice(..0, left);
+            } else {
+                waiting.splice(..0, suspects.into_iter().chain(left));
+                at_a_time = 1;
+            }
+            if !restarted {
+                for (_, chosen) in std::mem::take(&mut waiting) {
+                    self.skip(chosen, "the target had died", done);
+                }
+            }
+        }
+        Ok((self.results, self.deaths))
+    }
+
+    fn skip(&mut self, chosen: Chosen, why: &str, done: &mut impl FnMut(&CaseResult)) {
+        let result = finish(chosen, Err(Stop::Skipped(why.to_owned())), &Log::new(), Role::Server);
+        done(&result);
+        self.results.push(result);
+    }
+
+    /// Runs cases, so many at a time. Where the target dies: the cases that ran then, and those that had not begun.
+    async fn batch(
+        &mut self,
+        batch: &[(usize, Chosen)],
+        at_a_time: usize,
+        abilities: &Rc<Abilities>,
+        done: &mut impl FnMut(&CaseResult),
+    ) -> (Vec<(usize, Chosen)>, Vec<(usize, Chosen)>) {
+        let room = Rc::new(Semaphore::new(at_a_time.max(1)));
+        let dead = Rc::new(Cell::new(false));
+        let (ends, mut ended) = mpsc::unbounded_channel();
+        for (number, chosen) in batch.iter().copied() {
+            let (target, abilities, room, ends) = (self.target.clone(), abilities.clone(), room.clone(), ends.clone());
+            let (dead, prefix) = (dead.clone(), prefix(self.options, number));
+            tokio::task::spawn_local(async move {
+                let _permit = room.acquire().await;
+                let mut end = End::NotBegun;
+                if !dead.get() {
+                    let result = broker_case(&target, chosen, &abilities, prefix).await;
+                    let suspicious = result.outcome.is_err() && !matches!(result.outcome, Err(Stop::Skipped(_)));
+                    if suspicious && !dead.get() && !is_alive(&target).await {
+                        dead.set(true);
+                    }
+                    end = if suspicious && dead.get() { End::Suspect } else { End::Done(Box::new(result)) };
+                }
+                let _ = ends.send((number, chosen, end));
+            });
+        }
+        drop(ends);
+        let (mut suspects, mut left) = (Vec::new(), Vec::new());
+        while let Some((number, chosen, end)) = ended.recv().await {
+            match end {
+                End::Done(result) => {
+                    done(&result);
+                    self.results.push(*result);
+                }
+                End::Suspect => suspects.push((number, chosen)),
+                End::NotBegun => left.push((number, chosen)),
+            }
+        }
+        (suspects, left)
+    }
+
+    /// Starts the target again, if the profile says how; whether it then answers.
+    async fn restart(&self) -> bool {
+        let Some(command) = &self.address.profile.restart else { return false };
+        let started = tokio::process::Command::new("sh").arg("-c").arg(command).status().await;
+        if !started.is_ok_and(|status| status.success()) {
+            return false;
+        }
+        for _ in 0..RESTART_TRIES {
+            if is_alive(self.target).await {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        false
+    }
+}
+
+/// How a case of a live run ended.
+enum End {
+    /// By itself.
+    Done(Box<CaseResult>),
+    /// The target died meanwhile.
+    Suspect,
+    /// The target had died before.
+    NotBegun,
+}
+
+/// Whether the target answers.
+async fn is_alive(target: &Target) -> bool {
+    for _ in 0..2 {
+        if abilities(target).await.is_ok_and(|abilities| !abilities.versions.is_empty()) {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    false
 }
 
 async fn abilities(target: &Target) -> Result<Abilities, RunError> {
@@ -207,7 +329,7 @@ pub fn check_our_client(
     }
     let statements = by_statement(Role::Client, &cases, wanted);
     let target = format!("simrun {} (client)", env!("CARGO_PKG_VERSION"));
-    Ok(Report { target, role: Role::Client, cases, statements, died: Vec::new() })
+    Ok(Report { target, role: Role::Client, cases, statements, deaths: Vec::new() })
 }
 
 async fn our_client_case(ours: &OurClient, chosen: Chosen) -> CaseResult {

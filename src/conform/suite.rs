@@ -29,8 +29,8 @@ pub enum Selection {
     Section(Version, String),
     /// A whole version.
     Version(Version),
-    /// One case.
-    Case(String),
+    /// One case, in one version or in all of its own.
+    Case(Option<Version>, String),
 }
 
 impl Selection {
@@ -52,8 +52,8 @@ impl Selection {
                 return Ok(Selection::Section(version, section.to_owned()));
             }
         }
-        if cases().any(|case| case.name == word) {
-            return Ok(Selection::Case(word.to_owned()));
+        if let Some(selection) = case(word) {
+            return Ok(selection);
         }
         Err(format!(
             "{word:?} is no statement (v5/MQTT-4.3.3-1), section (v5/4.3), version (v3.1.1) or case{}",
@@ -69,9 +69,37 @@ impl Selection {
                 chosen.version == *version && claims.iter().any(|id| is_within(id.statement().section, section))
             }
             Selection::Version(version) => chosen.version == *version,
-            Selection::Case(name) => chosen.case.name == name,
+            Selection::Case(version, name) => {
+                chosen.case.name == name && version.is_none_or(|version| chosen.version == version)
+            }
         }
     }
+
+    /// Whether a statement is among what is asked for.
+    pub fn asks_for(&self, id: Id) -> bool {
+        match self {
+            Selection::Statement(one) => *one == id,
+            Selection::Section(version, section) => {
+                id.version() == *version && is_within(id.statement().section, section)
+            }
+            Selection::Version(version) => id.version() == *version,
+            Selection::Case(version, name) => {
+                version.is_none_or(|version| id.version() == version)
+                    && cases().any(|case| case.name == name && case.claims.contains(&id.name()))
+            }
+        }
+    }
+}
+
+/// A case, as `NAME` or `v5/NAME`.
+fn case(word: &str) -> Option<Selection> {
+    let versions = [Version::V3_1_1, Version::V5];
+    let in_one = versions.into_iter().find_map(|version| {
+        let name = word.strip_prefix(statements::spelling(version))?.strip_prefix('/')?;
+        Some((Some(version), name))
+    });
+    let (version, name) = in_one.unwrap_or((None, word));
+    cases().any(|case| case.name == name).then(|| Selection::Case(version, name.to_owned()))
 }
 
 /// Whether a section is this one or lies below it.

@@ -113,6 +113,31 @@ impl fmt::Display for Address {
     }
 }
 
+impl Default for Address {
+    /// On this machine, on MQTT's port.
+    fn default() -> Address {
+        let url = Url { host: "127.0.0.1".to_owned(), port: 1883, credentials: None };
+        Address { url, profile: Profile::default(), patience: PATIENCE, segments: Segments::Alike }
+    }
+}
+
+impl Profile {
+    /// Whether all that it names is known.
+    ///
+    /// # Errors
+    /// What is not, with what there is.
+    pub fn check(&self) -> Result<(), String> {
+        for (name, address) in &self.setups {
+            if !Setup::ALL.iter().any(|setup| setup.name() == name) {
+                let known: Vec<&str> = Setup::ALL.iter().map(|setup| setup.name()).collect();
+                return Err(format!("there is no set-up {name:?}; there are {}", known.join(", ")));
+            }
+            address.parse::<Url>().map_err(|error| format!("setups: {name}: {error}"))?;
+        }
+        Ok(())
+    }
+}
+
 impl Address {
     pub(super) fn place(&self, setup: Setup) -> Result<Place, String> {
         let url = match (setup, self.profile.setups.get(setup.name())) {
