@@ -69,7 +69,8 @@ struct RunArguments {
 #[derive(Debug, Args)]
 struct RealArguments {
     /// Serve on a real port, on loopback unless --listen says otherwise, until Ctrl-C
-    /// With a SCENARIO: run it there, in real time, its broker open to anyone else too
+    /// With a SCENARIO: run it there, in real time, its broker open to anyone else too; Ctrl-C ends it early, with exit
+    /// code 1
     #[arg(long, conflicts_with_all = ["engine", "check_determinism"])]
     real: bool,
     /// Serve as another broker is set up when new: apollo has port 61613 and user admin with password "password"

@@ -76,7 +76,7 @@ fn conclude(loaded: &Loaded, path: &Path, terms: Terms, played: &Played) -> Exit
         None => !verdict.held,
     };
     let (judged, open): (Vec<_>, Vec<_>) = all.into_iter().partition(|verdict| !played.interrupted || due(verdict));
-    let mut text = verdicts(&judged);
+    let mut text = if judged.is_empty() && played.interrupted { "\n".to_owned() } else { verdicts(&judged) };
     if played.interrupted {
         let open = match open.len() {
             0 => String::new(),
