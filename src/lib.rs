@@ -8,7 +8,7 @@
 //! - [`codec`]: bytes to packets and back, for both versions.
 //! - [`topic`]: names, filters, matching, the subscription index.
 //! - [`flight`]: QoS 1 and 2 in both directions: packet identifier to what is awaited.
-//! - [`link`], [`message`], [`timers`]: what broker and client share.
+//! - [`link`], [`message`], [`timers`], `chance`: what broker and client share.
 //! - [`broker`]: the server as a state machine.
 //! - [`scram`]: SCRAM-SHA-256, for enhanced authentication.
 //! - [`client`]: the client as a state machine.
@@ -26,6 +26,7 @@
 //! - [`cli`]: the command line.
 
 pub mod broker;
+mod chance;
 pub mod cli;
 pub mod client;
 pub mod codec;

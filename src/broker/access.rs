@@ -42,7 +42,7 @@ impl Broker {
         if method != scram::METHOD || !self.config.scram {
             return Entry::Refused(Reason::BadAuthenticationMethod);
         }
-        let nonce = scram::nonce(|| self.draw());
+        let nonce = scram::nonce(|| self.nonces.draw());
         let Ok((exchange, challenge)) = scram::Server::begin(data, &nonce, |user| self.verifier(user)) else {
             return Entry::Refused(Reason::NotAuthorized);
         };

@@ -79,7 +79,7 @@ impl Broker {
     /// A client identifier for a client that brought none (3.1.3.1): no other session has it.
     fn invent_client_id(&mut self) -> Text {
         loop {
-            let number = self.draw();
+            let number = self.names.draw();
             let name = format!("auto-{number:016x}");
             if let Ok(client_id) = Text::try_from(name)
                 && !self.by_client_id.contains_key(&client_id)
@@ -205,15 +205,6 @@ impl Broker {
             say(true, Property::ResponseInformation, Value::Text(information));
         }
         properties
-    }
-
-    /// A number that depends on the seed and on how many were drawn before, and looks like chance (SplitMix64).
-    pub(super) fn draw(&mut self) -> u64 {
-        self.drawn += 1;
-        let mut z = self.config.seed.wrapping_add(self.drawn.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
     }
 
     /// Reports what happened to a session, where somebody reads it.

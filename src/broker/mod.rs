@@ -33,6 +33,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use slab::Slab;
 
+use crate::chance::Chance;
 use crate::codec::{Frame, Packet, Text, Version};
 use crate::link::{Cause, LinkId};
 use crate::message::Message;
@@ -124,8 +125,9 @@ pub struct Broker {
     timers: Timers<Timer>,
     /// What SCRAM needs of the users it has met.
     verifiers: BTreeMap<String, Verifier>,
-    /// Client identifiers given and nonces drawn so far.
-    drawn: u64,
+    /// What the client identifiers that it gives are made from, and nonces.
+    names: Chance,
+    nonces: Chance,
     /// What waits for the host, and the mark that must be durable before.
     outputs: VecDeque<(Mark, Output)>,
     changes: Vec<Change>,
@@ -146,7 +148,8 @@ impl Broker {
             retained: Tree::new(),
             timers: Timers::new(),
             verifiers: BTreeMap::new(),
-            drawn: 0,
+            names: Chance::new(config.seed, "broker", "client identifier"),
+            nonces: Chance::new(config.seed, "broker", "nonce"),
             outputs: VecDeque::new(),
             changes: Vec::new(),
             last_mark: Mark(0),

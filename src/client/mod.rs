@@ -14,11 +14,9 @@
 //! | `deliver` | the server's messages, and the acknowledgements of both directions |
 //! | `request` | SUBSCRIBE and UNSUBSCRIBE |
 //! | `alias` | topic aliases |
-//! | `chance` | jitter and nonces from the seed |
 
 mod alias;
 mod auth;
-mod chance;
 mod config;
 mod connect;
 mod deliver;
@@ -33,13 +31,13 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use crate::chance::Chance;
 use crate::codec::{Frame, Reason, Text, Version};
 use crate::link::{Cause, LinkId};
 use crate::message::Message;
 use crate::time::Time;
 use crate::timers::Timers;
 
-use chance::Chance;
 pub use config::{Backoff, Config, Credentials};
 use link::{Link, Phase};
 use publish::Outgoing;

@@ -73,31 +73,38 @@ pub(super) trait Scalar: Sized {
     }
 }
 
+/// What a visitor does that reads a [`Scalar`] from a word or a number.
+macro_rules! visit_words_and_numbers {
+    ($type:ty) => {
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(<$type>::WHAT)
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<$type, E> {
+            <$type>::from_text(text).map_err(ours)
+        }
+
+        fn visit_u64<E: Error>(self, number: u64) -> Result<$type, E> {
+            <$type>::from_integer(number.into()).map_err(ours)
+        }
+
+        fn visit_i64<E: Error>(self, number: i64) -> Result<$type, E> {
+            <$type>::from_integer(number.into()).map_err(ours)
+        }
+
+        fn visit_f64<E: Error>(self, number: f64) -> Result<$type, E> {
+            <$type>::from_float(number).map_err(ours)
+        }
+    };
+}
+
 /// Reads a [`Scalar`].
 pub(super) struct ScalarVisitor<T>(pub(super) PhantomData<T>);
 
 impl<T: Scalar> Visitor<'_> for ScalarVisitor<T> {
     type Value = T;
 
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(T::WHAT)
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
-        T::from_text(text).map_err(ours)
-    }
-
-    fn visit_u64<E: Error>(self, number: u64) -> Result<T, E> {
-        T::from_integer(number.into()).map_err(ours)
-    }
-
-    fn visit_i64<E: Error>(self, number: i64) -> Result<T, E> {
-        T::from_integer(number.into()).map_err(ours)
-    }
-
-    fn visit_f64<E: Error>(self, number: f64) -> Result<T, E> {
-        T::from_float(number).map_err(ours)
-    }
+    visit_words_and_numbers!(T);
 }
 
 /// Implements `Deserialize` for a [`Scalar`], and `JsonSchema` from the schema given.
@@ -128,25 +135,7 @@ pub(super) struct ScalarOrMap<T, M>(pub(super) PhantomData<(T, M)>);
 impl<'de, T: Scalar + From<M>, M: Deserialize<'de>> Visitor<'de> for ScalarOrMap<T, M> {
     type Value = T;
 
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(T::WHAT)
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
-        T::from_text(text).map_err(ours)
-    }
-
-    fn visit_u64<E: Error>(self, number: u64) -> Result<T, E> {
-        T::from_integer(number.into()).map_err(ours)
-    }
-
-    fn visit_i64<E: Error>(self, number: i64) -> Result<T, E> {
-        T::from_integer(number.into()).map_err(ours)
-    }
-
-    fn visit_f64<E: Error>(self, number: f64) -> Result<T, E> {
-        T::from_float(number).map_err(ours)
-    }
+    visit_words_and_numbers!(T);
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<T, A::Error> {
         let mut texts = Vec::new();

@@ -196,100 +196,67 @@ impl Step {
     }
 }
 
-/// A message to publish.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct PublishStep {
-    /// The topic.
-    pub topic: String,
-    /// The payload as text; in a program it may hold `{n}`.
-    pub payload: Option<String>,
-    /// The payload in hex, instead of `payload`.
-    pub hex: Option<Hex>,
-    /// A payload of this many bytes, instead of `payload`.
-    #[schemars(range(max = 16777216))]
-    pub size: Option<u32>,
-    /// The QoS.
-    pub qos: QosWord,
-    /// Whether the broker keeps it for later subscribers.
-    pub retain: bool,
-    /// Whether the payload is text (1) or anything (0) (5.0).
-    #[schemars(range(max = 1))]
-    pub payload_format_indicator: Option<u8>,
-    /// How long it may wait for its subscribers (5.0).
-    pub message_expiry_interval: Option<Seconds>,
-    /// What kind of content it is (5.0).
-    pub content_type: Option<String>,
-    /// Where an answer is expected (5.0).
-    pub response_topic: Option<String>,
-    /// What tells answers apart (5.0).
-    pub correlation_data: Option<String>,
-    /// The alias to use for the topic (5.0).
-    #[schemars(range(min = 1))]
-    pub topic_alias: Option<u16>,
-    /// User properties (5.0).
-    pub user_properties: Named<String>,
-}
-
-/// A message to publish, and who publishes it. The same fields as in a program's `publish`, and `from`.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct TimelinePublish {
-    /// The client that publishes it.
-    pub from: String,
-    /// How many times; the payload may hold `{n}`.
-    #[schemars(range(min = 1, max = 100000))]
-    pub count: Option<u32>,
-    /// The topic.
-    pub topic: String,
-    /// The payload as text.
-    pub payload: Option<String>,
-    /// The payload in hex, instead of `payload`.
-    pub hex: Option<Hex>,
-    /// A payload of this many bytes, instead of `payload`.
-    #[schemars(range(max = 16777216))]
-    pub size: Option<u32>,
-    /// The QoS.
-    pub qos: QosWord,
-    /// Whether the broker keeps it for later subscribers.
-    pub retain: bool,
-    /// Whether the payload is text (1) or anything (0) (5.0).
-    #[schemars(range(max = 1))]
-    pub payload_format_indicator: Option<u8>,
-    /// How long it may wait for its subscribers (5.0).
-    pub message_expiry_interval: Option<Seconds>,
-    /// What kind of content it is (5.0).
-    pub content_type: Option<String>,
-    /// Where an answer is expected (5.0).
-    pub response_topic: Option<String>,
-    /// What tells answers apart (5.0).
-    pub correlation_data: Option<String>,
-    /// The alias to use for the topic (5.0).
-    #[schemars(range(min = 1))]
-    pub topic_alias: Option<u16>,
-    /// User properties (5.0).
-    pub user_properties: Named<String>,
-}
-
-impl TimelinePublish {
-    /// The message without who publishes it.
-    pub fn message(&self) -> PublishStep {
-        PublishStep {
-            topic: self.topic.clone(),
-            payload: self.payload.clone(),
-            hex: self.hex.clone(),
-            size: self.size,
-            qos: self.qos,
-            retain: self.retain,
-            payload_format_indicator: self.payload_format_indicator,
-            message_expiry_interval: self.message_expiry_interval,
-            content_type: self.content_type.clone(),
-            response_topic: self.response_topic.clone(),
-            correlation_data: self.correlation_data.clone(),
-            topic_alias: self.topic_alias,
-            user_properties: self.user_properties.clone(),
+/// Defines the steps that publish: what they say of the message is the same.
+macro_rules! publishing {
+    ($($(#[$about:meta])* $field:ident: $type:ty,)*) => {
+        /// A message to publish.
+        #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+        #[serde(deny_unknown_fields, default)]
+        pub struct PublishStep {
+            $($(#[$about])* pub $field: $type,)*
         }
-    }
+
+        /// A message to publish, and who publishes it. The same fields as in a program's `publish`, and `from`.
+        #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+        #[serde(deny_unknown_fields, default)]
+        pub struct TimelinePublish {
+            /// The client that publishes it.
+            pub from: String,
+            /// How many times; the payload may hold `{n}`.
+            #[schemars(range(min = 1, max = 100000))]
+            pub count: Option<u32>,
+            $($(#[$about])* pub $field: $type,)*
+        }
+
+        impl TimelinePublish {
+            /// The message without who publishes it.
+            pub fn message(&self) -> PublishStep {
+                PublishStep { $($field: self.$field.clone(),)* }
+            }
+        }
+    };
+}
+
+publishing! {
+    /// The topic.
+    topic: String,
+    /// The payload as text; it may hold `{n}`, which time it is.
+    payload: Option<String>,
+    /// The payload in hex, instead of `payload`.
+    hex: Option<Hex>,
+    /// A payload of this many bytes, instead of `payload`.
+    #[schemars(range(max = 16777216))]
+    size: Option<u32>,
+    /// The QoS.
+    qos: QosWord,
+    /// Whether the broker keeps it for later subscribers.
+    retain: bool,
+    /// Whether the payload is text (1) or anything (0) (5.0).
+    #[schemars(range(max = 1))]
+    payload_format_indicator: Option<u8>,
+    /// How long it may wait for its subscribers (5.0).
+    message_expiry_interval: Option<Seconds>,
+    /// What kind of content it is (5.0).
+    content_type: Option<String>,
+    /// Where an answer is expected (5.0).
+    response_topic: Option<String>,
+    /// What tells answers apart (5.0).
+    correlation_data: Option<String>,
+    /// The alias to use for the topic (5.0).
+    #[schemars(range(min = 1))]
+    topic_alias: Option<u16>,
+    /// User properties (5.0).
+    user_properties: Named<String>,
 }
 
 /// How a filter is subscribed to: a QoS alone, or with the options of 5.0.

@@ -77,10 +77,11 @@ impl<W: World> Play<W> {
         })
     }
 
-    /// The same seeds as in the direct engine.
+    /// The same seeds as in the direct engine, but for the broker's secret.
     fn machine_seed(&self, place: Place) -> u64 {
         let lives = self.stage.lock().lives_lost(place);
-        Random::new(self.seed, Purpose::Machine, (place as u64) << 32 | u64::from(lives)).number()
+        let seed = self.secret.filter(|_| place == BROKER).unwrap_or(self.seed);
+        Random::new(seed, Purpose::Machine, (place as u64) << 32 | u64::from(lives)).number()
     }
 }
 
@@ -88,8 +89,7 @@ impl<W: World> Play<W> {
 pub(crate) async fn serve<W: World>(play: Arc<Play<W>>) {
     while until_alive(&play.stage, BROKER).await {
         let Ok(listener) = play.world.listen().await else { return };
-        let seed = play.secret.unwrap_or_else(|| play.machine_seed(BROKER));
-        let config = setup::broker(&play.scenario.broker, seed);
+        let config = setup::broker(&play.scenario.broker, play.machine_seed(BROKER));
         let disk = play.stage.lock().disk.read();
         let machine = Machine::Broker(Box::new(Broker::new(config, disk, play.world.now())));
         drive(machine, BrokerNet::new(play.clone(), listener)).await;
