@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::codec::{Properties, Property, Publish, Qos, Text};
+use crate::codec::{Properties, PropertiesRef, Property, Publish, PublishRef, Qos, Text};
 use crate::time::Time;
 
 /// An application message as a broker keeps it and a client's owner hears it (section 3.3).
@@ -33,7 +33,21 @@ impl Message {
             payload: publish.payload.clone(),
             qos: publish.qos,
             retain: publish.retain,
-            properties: travelling(&publish.properties),
+            properties: travelling(publish.properties.borrowed()),
+            expires: expiry.map(|seconds| now + Duration::from_secs(seconds.into())),
+        }
+    }
+
+    /// The message in a PUBLISH that came at `now` on `topic` (its own, or what its alias stands for); the payload is a
+    /// share of the buffer that it came in.
+    pub fn received(publish: &PublishRef<'_>, topic: Text, now: Time) -> Message {
+        let expiry = publish.properties.message_expiry_interval();
+        Message {
+            topic,
+            payload: publish.shared_payload(),
+            qos: publish.qos,
+            retain: publish.retain,
+            properties: travelling(publish.properties),
             expires: expiry.map(|seconds| now + Duration::from_secs(seconds.into())),
         }
     }
@@ -70,7 +84,7 @@ impl Message {
 }
 
 /// The properties of a PUBLISH or will without those that concern one connection or one moment only.
-pub fn travelling(properties: &Properties) -> Properties {
+pub fn travelling(properties: PropertiesRef<'_>) -> Properties {
     if properties.is_empty() {
         return Properties::default();
     }

@@ -23,7 +23,7 @@ fn read(version: Version, chunks: impl IntoIterator<Item = Bytes>) -> (Vec<Packe
         reader.feed(chunk);
         loop {
             match reader.next_packet(version) {
-                Ok(Some(packet)) => packets.push(packet),
+                Ok(Some(packet)) => packets.push(packet.detached()),
                 Ok(None) => break,
                 Err(malformed) => return (packets, Some(malformed)),
             }

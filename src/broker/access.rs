@@ -6,7 +6,7 @@ use subtle::ConstantTimeEq;
 
 use super::Broker;
 use super::link::Phase;
-use crate::codec::{Auth, Connect, Packet, Properties, Property, Reason, Text, Value, Version};
+use crate::codec::{Auth, ConnectRef, Packet, Properties, Property, Reason, Text, Value, Version};
 use crate::link::{Cause, LinkId};
 use crate::scram::{self, Verifier};
 
@@ -26,7 +26,7 @@ pub(super) struct Exchange(scram::Server);
 
 impl Broker {
     /// Looks at the credentials of a CONNECT.
-    pub(super) fn enter(&mut self, id: LinkId, connect: &Connect) -> Entry {
+    pub(super) fn enter(&mut self, id: LinkId, connect: &ConnectRef<'_>) -> Entry {
         match connect.properties.authentication_method() {
             Some(method) if connect.version == Version::V5 => {
                 let data = connect.properties.authentication_data().unwrap_or_default();
@@ -110,14 +110,14 @@ impl Broker {
     }
 
     /// Takes as long for an unknown user as for a wrong password, so that nobody learns who exists.
-    fn password_is_right(&self, connect: &Connect) -> bool {
-        let Some(username) = &connect.username else { return self.config.anonymous };
+    fn password_is_right(&self, connect: &ConnectRef<'_>) -> bool {
+        let Some(username) = connect.username() else { return self.config.anonymous };
         if self.config.users.is_empty() {
             return self.config.anonymous;
         }
         let known = self.config.users.get(username.as_str());
         let expected = known.map_or("", String::as_str);
-        let given = connect.password.as_deref().unwrap_or_default();
+        let given = connect.password().unwrap_or_default();
         bool::from(expected.as_bytes().ct_eq(given)) && known.is_some()
     }
 }

@@ -7,12 +7,14 @@ use super::access::Entry;
 use super::link::Phase;
 use super::session::{DelayedWill, Session, SessionKey};
 use super::{Broker, Output, SessionChange, Timer};
-use crate::codec::{ConnAck, Connect, Packet, PacketType, Properties, Property, Qos, Reason, Text, Value, Version};
+use crate::codec::{
+    ConnAck, Connect, ConnectRef, Packet, PacketType, Properties, Property, Qos, Reason, Text, Value, Version,
+};
 use crate::link::{Cause, LinkId};
 
 impl Broker {
-    pub(super) fn connect(&mut self, id: LinkId, connect: Box<Connect>) {
-        let properties = &connect.properties;
+    pub(super) fn connect(&mut self, id: LinkId, connect: &ConnectRef<'_>) {
+        let properties = connect.properties;
         let Some(link) = self.links.get_mut(&id) else { return };
         link.version = connect.version;
         link.wants_problems = properties.request_problem_information() != Some(0);
@@ -20,14 +22,14 @@ impl Broker {
             properties.maximum_packet_size().map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
         link.method = properties.authentication_method();
         self.timers.cancel(Timer::Connect(id));
-        if let Err(reason) = self.acceptable(&connect) {
+        if let Err(reason) = self.acceptable(connect) {
             return self.refuse(id, reason);
         }
-        match self.enter(id, &connect) {
-            Entry::Open => self.accept(id, &connect, Properties::default()),
+        match self.enter(id, connect) {
+            Entry::Open => self.accept(id, &connect.detached(), Properties::default()),
             Entry::Exchange => {
                 if let Some(link) = self.links.get_mut(&id) {
-                    link.phase = Phase::Authenticating(connect);
+                    link.phase = Phase::Authenticating(Box::new(connect.detached()));
                     self.timers.set(Timer::Connect(id), self.now + self.config.connect_timeout);
                 }
             }
@@ -36,11 +38,11 @@ impl Broker {
     }
 
     /// What this broker cannot serve, whoever asks.
-    fn acceptable(&self, connect: &Connect) -> Result<(), Reason> {
-        if connect.client_id.is_empty() && connect.version == Version::V3_1_1 && !connect.clean_start {
+    fn acceptable(&self, connect: &ConnectRef<'_>) -> Result<(), Reason> {
+        if connect.client_id().is_empty() && connect.version == Version::V3_1_1 && !connect.clean_start() {
             return Err(Reason::ClientIdentifierNotValid); // 3.1.1, 3.1.3-8
         }
-        let Some(will) = &connect.will else { return Ok(()) };
+        let Some(will) = connect.will() else { return Ok(()) };
         if will.qos > self.config.maximum_qos {
             return Err(Reason::QosNotSupported);
         }
@@ -59,10 +61,10 @@ impl Broker {
         self.close(id, Cause::Refused(reason));
     }
 
-    /// Lets a client in that has shown who it is; `proof` is what authentication adds to the CONNACK.
+    /// Lets a client in that has shown who it is, with a CONNECT in buffers of its own; `proof` is what authentication adds to the CONNACK.
     pub(super) fn accept(&mut self, id: LinkId, connect: &Connect, proof: Properties) {
         let assigned = connect.client_id.is_empty();
-        let client_id = if assigned { self.invent_client_id() } else { connect.client_id.detached() };
+        let client_id = if assigned { self.invent_client_id() } else { connect.client_id.clone() };
         self.take_over(&client_id);
         let (session, resumed) = self.find_session(&client_id, connect.clean_start);
         self.timers.cancel(Timer::Connect(id));
@@ -132,7 +134,7 @@ impl Broker {
         };
         let session = &mut self.sessions[key];
         session.link = Some(id);
-        session.username = connect.username.as_ref().map(Text::detached);
+        session.username = connect.username.clone();
         let was_lasting = session.is_lasting();
         session.expiry_seconds = asked.min(self.config.session_expiry_maximum);
         let forget = was_lasting && !session.is_lasting();

@@ -46,7 +46,7 @@ impl Broker {
             payload: will.payload,
             qos: will.qos,
             retain: will.retain,
-            properties: travelling(&will.properties),
+            properties: travelling(will.properties.borrowed()),
             expires: expiry.map(|seconds| self.now + Duration::from_secs(seconds.into())),
         };
         self.route(Some(key), &topic, message);

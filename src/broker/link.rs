@@ -7,12 +7,17 @@ use bytes::Bytes;
 
 use super::access::Exchange;
 use super::{Broker, Input, Output, Peer, Timer};
-use crate::codec::{Connect, Disconnect, Packet, Properties, Property, Reader, Reason, Text, Value, Version, decode};
+use crate::codec::{
+    Connect, Disconnect, Packet, PacketRef, Properties, Property, Reader, Reason, Text, Value, Version,
+};
 use crate::link::{Cause, LinkId};
 use crate::time::Time;
 use crate::topic::TopicName;
 
 use super::session::SessionKey;
+
+const TOO_EARLY: &str = "a packet came before authentication was done";
+const FOR_SERVERS: &str = "a packet that only a server sends";
 
 /// A connection's state.
 #[derive(Debug)]
@@ -107,17 +112,24 @@ impl Broker {
 
     pub(super) fn received(&mut self, id: LinkId, bytes: Bytes) {
         let Some(link) = self.links.get_mut(&id) else { return };
-        link.reader.feed(bytes);
+        // It lends the packets, and so cannot stay where they change things.
+        let mut reader = std::mem::take(&mut link.reader);
+        reader.feed(bytes);
+        self.read(id, &mut reader);
+        if let Some(link) = self.links.get_mut(&id) {
+            link.reader = reader;
+        }
+    }
+
+    fn read(&mut self, id: LinkId, reader: &mut Reader) {
         // Each packet may end the connection, and with it the loop.
         while let Some(link) = self.links.get_mut(&id) {
-            let frame = match link.reader.next_frame() {
-                Ok(Some(frame)) => frame,
+            match reader.next_packet(link.version) {
+                Ok(Some(packet)) => {
+                    link.heard = self.now;
+                    self.packet(id, packet);
+                }
                 Ok(None) => return,
-                Err(malformed) => return self.close(id, Cause::Malformed(malformed)),
-            };
-            link.heard = self.now;
-            match decode(link.version, &frame) {
-                Ok(packet) => self.packet(id, packet),
                 Err(malformed) => {
                     if malformed.reason == Reason::UnsupportedProtocolVersion {
                         // 3.1.1 demands this answer (3.1.2-2); 5.0 allows one, but of what version the client would
@@ -130,31 +142,35 @@ impl Broker {
         }
     }
 
-    fn packet(&mut self, id: LinkId, packet: Packet) {
+    fn packet(&mut self, id: LinkId, packet: PacketRef<'_>) {
         let Some(link) = self.links.get(&id) else { return };
         match (&link.phase, packet) {
-            (Phase::AwaitingConnect, Packet::Connect(connect)) => self.connect(id, connect),
-            (Phase::AwaitingConnect, _) => self.offend(id, "the first packet is not CONNECT"),
-            (Phase::Authenticating(_), Packet::Auth(auth)) => self.authenticate(id, auth),
-            (Phase::Authenticating(_), Packet::Disconnect(_)) => self.close(id, Cause::Asked),
-            (Phase::Authenticating(_), _) => self.offend(id, "a packet came before authentication was done"),
             (Phase::Connected(session), packet) => self.connected_packet(id, *session, packet),
+            (Phase::AwaitingConnect, PacketRef::Connect(connect)) => self.connect(id, &connect),
+            (Phase::AwaitingConnect, _) => self.offend(id, "the first packet is not CONNECT"),
+            (Phase::Authenticating(_), PacketRef::Rare(packet)) => match *packet {
+                Packet::Auth(auth) => self.authenticate(id, auth),
+                Packet::Disconnect(_) => self.close(id, Cause::Asked),
+                _ => self.offend(id, TOO_EARLY),
+            },
+            (Phase::Authenticating(_), _) => self.offend(id, TOO_EARLY),
         }
     }
 
-    fn connected_packet(&mut self, id: LinkId, session: SessionKey, packet: Packet) {
+    fn connected_packet(&mut self, id: LinkId, session: SessionKey, packet: PacketRef<'_>) {
         match packet {
-            Packet::Publish(publish) => self.publish(id, session, publish),
-            Packet::Ack(ack) => self.settle(id, session, ack),
-            Packet::Subscribe(subscribe) => self.subscribe(id, session, subscribe),
-            Packet::Unsubscribe(unsubscribe) => self.unsubscribe(id, session, unsubscribe),
-            Packet::PingReq => drop(self.send(id, &Packet::PingResp)),
-            Packet::Disconnect(disconnect) => self.disconnected(id, session, disconnect),
-            Packet::Auth(auth) => self.authenticate(id, auth),
-            Packet::Connect(_) => self.offend(id, "a second CONNECT"),
-            Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp => {
-                self.offend(id, "a packet that only a server sends");
-            }
+            PacketRef::Publish(publish) => self.publish(id, session, &publish),
+            PacketRef::Ack(ack) => self.settle(id, session, &ack),
+            PacketRef::Subscribe(subscribe) => self.subscribe(id, session, &subscribe),
+            PacketRef::PingReq => drop(self.send(id, &Packet::PingResp)),
+            PacketRef::Connect(_) => self.offend(id, "a second CONNECT"),
+            PacketRef::PingResp => self.offend(id, FOR_SERVERS),
+            PacketRef::Rare(packet) => match *packet {
+                Packet::Unsubscribe(unsubscribe) => self.unsubscribe(id, session, unsubscribe),
+                Packet::Disconnect(disconnect) => self.disconnected(id, session, disconnect),
+                Packet::Auth(auth) => self.authenticate(id, auth),
+                _ => self.offend(id, FOR_SERVERS),
+            },
         }
     }
 

@@ -3,7 +3,7 @@
 use super::session::SessionKey;
 use super::{Broker, Subscriber, Wanted};
 use crate::codec::{
-    Ack, AckKind, Packet, PacketIdentifier, Property, Publish, Qos, Reason, SubscriptionOptions, Value, Version,
+    Ack, AckKind, Packet, PacketIdentifier, Property, PublishRef, Qos, Reason, SubscriptionOptions, Value, Version,
 };
 use crate::flight::Receipt;
 use crate::link::{Cause, LinkId};
@@ -11,8 +11,8 @@ use crate::message::Message;
 use crate::topic::TopicName;
 
 impl Broker {
-    pub(super) fn publish(&mut self, id: LinkId, session: SessionKey, publish: Publish) {
-        let topic = match self.topic_of(id, &publish) {
+    pub(super) fn publish(&mut self, id: LinkId, session: SessionKey, publish: &PublishRef<'_>) {
+        let topic = match self.topic_of(id, publish) {
             Ok(topic) => topic,
             Err(cause) => return self.close(id, cause),
         };
@@ -27,7 +27,7 @@ impl Broker {
             let cause = Cause::Protocol(Reason::RetainNotSupported, "retained messages are not available");
             return self.close(id, cause);
         }
-        let message = Message::from_publish(&publish, topic.text().clone(), self.now);
+        let message = Message::received(publish, topic.text().clone(), self.now);
         match (publish.qos, publish.packet_identifier) {
             (Qos::AtLeastOnce, Some(packet)) => self.publish_qos_1(id, session, packet, &topic, message),
             (Qos::ExactlyOnce, Some(packet)) => self.publish_qos_2(id, session, packet, &topic, message),
@@ -36,11 +36,11 @@ impl Broker {
     }
 
     /// The topic name of a PUBLISH: its own, or what its topic alias stands for (5.0 section 3.3.2.3.4).
-    fn topic_of(&mut self, id: LinkId, publish: &Publish) -> Result<TopicName, Cause> {
+    fn topic_of(&mut self, id: LinkId, publish: &PublishRef<'_>) -> Result<TopicName, Cause> {
         let invalid = Cause::Protocol(Reason::TopicAliasInvalid, "the topic alias is above the maximum announced");
         let unknown = Cause::Protocol(Reason::ProtocolError, "nothing says what the topic alias stands for");
         let Some(alias) = publish.properties.topic_alias() else {
-            return TopicName::try_from(publish.topic.clone())
+            return TopicName::try_from(publish.shared_topic())
                 .map_err(|_| Cause::Protocol(Reason::TopicNameInvalid, "the topic name is not valid"));
         };
         if alias > self.config.topic_alias_maximum {
@@ -50,7 +50,7 @@ impl Broker {
         if publish.topic.is_empty() {
             return link.aliases_in.get(&alias).cloned().ok_or(unknown);
         }
-        let topic = TopicName::try_from(publish.topic.clone())
+        let topic = TopicName::try_from(publish.shared_topic())
             .map_err(|_| Cause::Protocol(Reason::TopicNameInvalid, "the topic name is not valid"))?;
         link.aliases_in.insert(alias, topic.detached());
         Ok(topic)

@@ -2,12 +2,12 @@
 
 use super::Broker;
 use super::session::SessionKey;
-use crate::codec::{Ack, AckKind, PacketIdentifier, Reason};
+use crate::codec::{AckKind, AckRef, PacketIdentifier, Reason};
 use crate::flight::{Awaited, Unexpected};
 use crate::link::LinkId;
 
 impl Broker {
-    pub(super) fn settle(&mut self, id: LinkId, session: SessionKey, ack: Ack) {
+    pub(super) fn settle(&mut self, id: LinkId, session: SessionKey, ack: &AckRef<'_>) {
         let packet = ack.packet_identifier;
         match ack.kind {
             AckKind::PubAck => self.settled(session, packet, Awaited::PubAck),

@@ -4,8 +4,8 @@ use super::session::{SessionKey, Subscribed};
 use super::shared::GroupKey;
 use super::{Broker, Subscriber as Who};
 use crate::codec::{
-    Packet, Properties, Property, Qos, Reason, RetainHandling, SubAck, Subscribe, Subscription, SubscriptionOptions,
-    Text, UnsubAck, Unsubscribe, Value, Version,
+    Packet, Properties, Property, Qos, Reason, RetainHandling, SubAck, SubscribeRef, SubscriptionOptions,
+    SubscriptionRef, Text, TextRef, UnsubAck, Unsubscribe, Value, Version,
 };
 use crate::link::{Cause, LinkId};
 use crate::message::Message;
@@ -26,11 +26,11 @@ pub(super) struct Wanted {
 }
 
 impl Broker {
-    pub(super) fn subscribe(&mut self, id: LinkId, session: SessionKey, subscribe: Subscribe) {
+    pub(super) fn subscribe(&mut self, id: LinkId, session: SessionKey, subscribe: &SubscribeRef<'_>) {
         let Some(version) = self.links.get(&id).map(|link| link.version) else { return };
-        let mut targets = Vec::with_capacity(subscribe.subscriptions.len());
-        for subscription in &subscribe.subscriptions {
-            let target = self.target(version, &subscription.filter);
+        let mut targets = Vec::with_capacity(subscribe.subscriptions().len());
+        for subscription in subscribe.subscriptions() {
+            let target = self.target(version, subscription.filter);
             let shared = matches!(target, Ok(Target::Shared(_)));
             if shared && subscription.options.no_local {
                 return self.offend(id, "No Local on a shared subscription"); // 5.0, 3.8.3-4
@@ -47,7 +47,7 @@ impl Broker {
         }
         let mut reasons = Vec::with_capacity(targets.len());
         let mut retained = Vec::new();
-        for (target, subscription) in targets.into_iter().zip(subscribe.subscriptions) {
+        for (target, subscription) in targets.into_iter().zip(subscribe.subscriptions()) {
             let granted = target.map_err(|_| Reason::TopicFilterInvalid).and_then(|target| {
                 let handling = subscription.options.retain_handling;
                 let (subscribed, is_new) = self.grant(session, target, subscription, identifier)?;
@@ -78,7 +78,7 @@ impl Broker {
     }
 
     /// What a filter asks for; `$share/…` has a meaning in 5.0 only.
-    fn target(&self, version: Version, filter: &Text) -> Result<Target, TopicError> {
+    fn target(&self, version: Version, filter: TextRef<'_>) -> Result<Target, TopicError> {
         let filter = TopicFilter::try_from(filter.detached())?;
         match version {
             Version::V3_1_1 => Ok(Target::Own(filter)),
@@ -91,7 +91,7 @@ impl Broker {
         &mut self,
         key: SessionKey,
         target: Target,
-        asked: Subscription,
+        asked: SubscriptionRef<'_>,
         identifier: Option<u32>,
     ) -> Result<(Subscribed, bool), Reason> {
         let config = &self.config;
@@ -105,7 +105,7 @@ impl Broker {
             return Err(Reason::QuotaExceeded);
         }
         let subscriptions = &self.sessions[key].subscriptions;
-        if subscriptions.len() >= config.subscriptions_maximum && !subscriptions.contains_key(&asked.filter) {
+        if subscriptions.len() >= config.subscriptions_maximum && !subscriptions.contains_key(asked.filter.as_bytes()) {
             return Err(Reason::QuotaExceeded);
         }
         let options = SubscriptionOptions { qos: asked.options.qos.min(config.maximum_qos), ..asked.options };
@@ -169,7 +169,7 @@ impl Broker {
         let Some(version) = self.links.get(&id).map(|link| link.version) else { return };
         let mut reasons = Vec::with_capacity(unsubscribe.filters.len());
         for filter in &unsubscribe.filters {
-            let valid = self.target(version, filter).is_ok();
+            let valid = self.target(version, filter.borrowed()).is_ok();
             if !valid && version == Version::V3_1_1 {
                 return self.offend(id, "the topic filter is not valid");
             }

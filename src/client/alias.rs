@@ -27,14 +27,14 @@ pub(super) struct Spelling {
 
 impl Aliases {
     /// The topic of a message that came with this topic and alias; `most` is our Topic Alias Maximum.
-    pub(super) fn received(&mut self, topic: &Text, alias: Option<u16>, most: u16) -> Result<Text, Reason> {
+    pub(super) fn received(&mut self, topic: Text, alias: Option<u16>, most: u16) -> Result<Text, Reason> {
         match alias {
-            None => Ok(topic.clone()),
+            None => Ok(topic),
             Some(alias) if alias == 0 || alias > most => Err(Reason::TopicAliasInvalid),
             Some(alias) if topic.is_empty() => self.theirs.get(&alias).cloned().ok_or(Reason::ProtocolError),
             Some(alias) => {
                 self.theirs.insert(alias, topic.detached());
-                Ok(topic.clone())
+                Ok(topic)
             }
         }
     }
@@ -84,12 +84,12 @@ mod tests {
     #[test]
     fn what_the_server_sets() {
         let mut aliases = Aliases::default();
-        assert_eq!(aliases.received(&Text::EMPTY, Some(1), 2), Err(Reason::ProtocolError));
-        assert_eq!(aliases.received(&A, Some(1), 2), Ok(A));
-        assert_eq!(aliases.received(&Text::EMPTY, Some(1), 2), Ok(A));
-        assert_eq!(aliases.received(&B, Some(1), 2), Ok(B));
-        assert_eq!(aliases.received(&Text::EMPTY, Some(1), 2), Ok(B));
-        assert_eq!(aliases.received(&A, Some(3), 2), Err(Reason::TopicAliasInvalid));
+        assert_eq!(aliases.received(Text::EMPTY, Some(1), 2), Err(Reason::ProtocolError));
+        assert_eq!(aliases.received(A, Some(1), 2), Ok(A));
+        assert_eq!(aliases.received(Text::EMPTY, Some(1), 2), Ok(A));
+        assert_eq!(aliases.received(B, Some(1), 2), Ok(B));
+        assert_eq!(aliases.received(Text::EMPTY, Some(1), 2), Ok(B));
+        assert_eq!(aliases.received(A, Some(3), 2), Err(Reason::TopicAliasInvalid));
     }
 
     #[test]

@@ -2,17 +2,17 @@
 
 use super::session::Sent;
 use super::{Client, Event};
-use crate::codec::{Ack, AckKind, Packet, PacketIdentifier, Property, Publish, Qos, Reason, Version};
+use crate::codec::{Ack, AckKind, AckRef, Packet, PacketIdentifier, Property, PublishRef, Qos, Reason, Version};
 use crate::flight::{Awaited, Receipt, Unexpected};
 use crate::message::Message;
 
 impl Client {
     /// A message came. The owner is told at once, also at QoS 2: the packet identifier keeps it from being told again.
-    pub(super) fn deliver(&mut self, publish: Publish) {
+    pub(super) fn deliver(&mut self, publish: &PublishRef<'_>) {
         let (now, most) = (self.now, self.config.topic_alias_maximum);
         let Some(link) = self.link_mut() else { return };
         let alias = publish.properties.topic_alias();
-        let topic = match link.aliases.received(&publish.topic, alias, most) {
+        let topic = match link.aliases.received(publish.shared_topic(), alias, most) {
             Ok(topic) if topic.is_empty() => return self.offend("a message without a topic"),
             Ok(topic) => topic,
             Err(reason) => return self.offend_with(reason, "a topic alias that means nothing"),
@@ -27,7 +27,7 @@ impl Client {
             return self.offend_with(Reason::ReceiveMaximumExceeded, "more messages under way than announced");
         }
         if receipt == Receipt::New {
-            let mut message = Message::from_publish(&publish, topic, now);
+            let mut message = Message::received(publish, topic, now);
             for identifier in publish.properties.subscription_identifiers() {
                 message.properties.push(Property::SubscriptionIdentifier, crate::codec::Value::Variable(identifier));
             }
@@ -50,7 +50,7 @@ impl Client {
 
     /// PUBACK, PUBREC, PUBREL or PUBCOMP came. One that answers nothing is no reason to part: it may be late, and
     /// parting would only bring it again.
-    pub(super) fn settle(&mut self, ack: Ack) {
+    pub(super) fn settle(&mut self, ack: &AckRef<'_>) {
         let id = ack.packet_identifier;
         match ack.kind {
             AckKind::PubAck => self.finished(id, Awaited::PubAck, ack.reason),

@@ -8,13 +8,16 @@ use super::alias::Aliases;
 use super::connect::Server;
 use super::reconnect::may_retry;
 use super::{Client, Event, Output, Refused, State, Timer};
-use crate::codec::{Disconnect, Frame, Packet, PacketType, Reader, Reason, Version, decode};
+use crate::codec::{Disconnect, Frame, Packet, PacketRef, PacketType, Reader, Reason, Version};
 use crate::link::{Cause, LinkId};
 use crate::scram;
 use crate::time::Time;
 
 /// The largest packet that there is: fixed header and 268,435,455 bytes.
 const LARGEST_PACKET: u32 = 268_435_460;
+
+const TOO_EARLY: &str = "a packet came before CONNACK";
+const FOR_CLIENTS: &str = "a packet that only clients send";
 
 /// A connection's state.
 #[derive(Debug)]
@@ -69,59 +72,68 @@ impl Link {
 
 impl Client {
     pub(super) fn received(&mut self, id: LinkId, bytes: Bytes) {
-        let version = self.config.version;
         let Some(link) = self.link_mut().filter(|link| link.id == id && link.phase != Phase::Dialing) else { return };
-        link.reader.feed(bytes);
+        // It lends the packets, and so cannot stay where they change things.
+        let mut reader = std::mem::take(&mut link.reader);
+        reader.feed(bytes);
+        self.read(id, &mut reader);
+        if let Some(link) = self.link_mut().filter(|link| link.id == id) {
+            link.reader = reader;
+        }
+    }
+
+    fn read(&mut self, id: LinkId, reader: &mut Reader) {
+        let (version, now) = (self.config.version, self.now);
         // Each packet may end the connection, and with it the loop.
-        while let State::Linked(link) = &mut self.state {
-            let packet = match link.reader.next_frame() {
-                Ok(Some(frame)) => decode(version, &frame),
-                Ok(None) => return,
-                Err(malformed) => Err(malformed),
-            };
-            link.heard = self.now;
-            match packet {
-                Ok(packet) => {
+        while let Some(link) = self.link_mut().filter(|link| link.id == id) {
+            match reader.next_packet(version) {
+                Ok(Some(packet)) => {
+                    link.heard = now;
                     self.packet(packet);
                     // Here and not after the last packet, so that how bytes are cut does not matter.
                     self.flush();
                 }
+                Ok(None) => return,
                 Err(malformed) => return self.close(Cause::Malformed(malformed), Some(malformed.reason), true),
             }
         }
     }
 
-    fn packet(&mut self, packet: Packet) {
+    fn packet(&mut self, packet: PacketRef<'_>) {
         let Some(link) = self.link_mut() else { return };
         match (link.phase, packet) {
             (Phase::Dialing, _) => {}
-            (Phase::Connecting, Packet::ConnAck(connack)) => self.connack(connack),
-            (_, Packet::Auth(auth)) => self.authenticate(auth),
-            (Phase::Connecting, _) => self.offend("a packet came before CONNACK"),
+            (phase, PacketRef::Rare(packet)) => self.rare_packet(phase, *packet),
+            (Phase::Connecting, _) => self.offend(TOO_EARLY),
             (Phase::Connected, packet) => match packet {
-                Packet::Publish(publish) => self.deliver(publish),
-                Packet::Ack(ack) => self.settle(ack),
-                Packet::SubAck(suback) => self.suback(suback),
-                Packet::UnsubAck(unsuback) => self.unsuback(unsuback),
-                Packet::PingResp => {
+                PacketRef::Publish(publish) => self.deliver(&publish),
+                PacketRef::Ack(ack) => self.settle(&ack),
+                PacketRef::PingResp => {
                     link.pinged = false;
                     self.timers.cancel(Timer::Pong);
                 }
-                Packet::Disconnect(disconnect) => self.disconnected(&disconnect),
-                Packet::ConnAck(_) => self.offend("a second CONNACK"),
-                Packet::Connect(_)
-                | Packet::Subscribe(_)
-                | Packet::Unsubscribe(_)
-                | Packet::PingReq
-                | Packet::Auth(_) => self.offend("a packet that only clients send"),
+                _ => self.offend(FOR_CLIENTS),
             },
+        }
+    }
+
+    fn rare_packet(&mut self, phase: Phase, packet: Packet) {
+        match (phase, packet) {
+            (Phase::Connecting, Packet::ConnAck(connack)) => self.connack(connack),
+            (_, Packet::Auth(auth)) => self.authenticate(auth),
+            (Phase::Connected, Packet::SubAck(suback)) => self.suback(suback),
+            (Phase::Connected, Packet::UnsubAck(unsuback)) => self.unsuback(unsuback),
+            (Phase::Connected, Packet::Disconnect(disconnect)) => self.disconnected(&disconnect),
+            (Phase::Connected, Packet::ConnAck(_)) => self.offend("a second CONNACK"),
+            (Phase::Connected, _) => self.offend(FOR_CLIENTS),
+            (Phase::Dialing | Phase::Connecting, _) => self.offend(TOO_EARLY),
         }
     }
 
     /// The server sent DISCONNECT (5.0 section 3.14).
     fn disconnected(&mut self, disconnect: &Disconnect) {
         if self.config.version == Version::V3_1_1 {
-            return self.offend("a packet that only clients send");
+            return self.offend(FOR_CLIENTS);
         }
         if disconnect.properties.session_expiry_interval().is_some() {
             return self.offend("a server's DISCONNECT with a session expiry interval"); // MQTT-3.14.2-2

@@ -109,6 +109,7 @@ faults! {
 }
 
 impl From<Fault> for Malformed {
+    #[cold]
     fn from(fault: Fault) -> Malformed {
         Malformed { reason: fault.reason(), fault }
     }

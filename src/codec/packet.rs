@@ -324,6 +324,19 @@ pub struct SubscriptionOptions {
     pub retain_handling: RetainHandling,
 }
 
+impl SubscriptionOptions {
+    /// The options in a byte that has been checked.
+    #[inline]
+    pub(super) fn from_bits(bits: u8) -> SubscriptionOptions {
+        SubscriptionOptions {
+            qos: Qos::from_number(bits & 0b11).unwrap_or_default(),
+            no_local: bits & 0b100 != 0,
+            retain_as_published: bits & 0b1000 != 0,
+            retain_handling: RetainHandling::from_number(bits >> 4).unwrap_or_default(),
+        }
+    }
+}
+
 /// When retained messages are sent in answer to a SUBSCRIBE (5.0 section 3.8.3.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]

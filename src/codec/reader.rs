@@ -4,27 +4,31 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use super::PacketRef;
 use super::Version;
 use super::fault::{Fault, Malformed};
-use super::packet::Packet;
-use super::read::decode_within;
+use super::read::decode_body;
 use super::wire::read_variable;
 
-/// Finds the packets in a stream. A packet that lies within one chunk is a slice of it; one that does not is put
+/// Finds the packets in a stream. A packet that lies within one chunk is lent from there; one that does not is put
 /// together in a buffer that grows with what has arrived, not with the length that the packet claims.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Reader {
     max_packet_size: usize,
-    /// The beginning of a packet whose end is still to come; what follows it is in `chunk`.
-    begun: Vec<u8>,
-    /// What is read next.
+    /// What is read next, from `at` on.
     chunk: Bytes,
+    at: usize,
     /// What was fed before `chunk` was used up.
     later: VecDeque<Bytes>,
+    /// The beginning of a packet whose end is still to come; what follows it is in `chunk`.
+    begun: Vec<u8>,
+    /// The last packet that had to be put together.
+    assembled: Bytes,
 }
 
-/// Where a packet lies in a chunk.
+/// Where a packet lies.
 struct Extent {
+    start: usize,
     body: usize,
     end: usize,
 }
@@ -32,12 +36,9 @@ struct Extent {
 impl Reader {
     /// A reader that refuses packets of more than `max_packet_size` bytes, fixed header and all.
     pub fn new(max_packet_size: u32) -> Reader {
-        Reader {
-            max_packet_size: usize::try_from(max_packet_size).unwrap_or(usize::MAX),
-            begun: Vec::new(),
-            chunk: Bytes::new(),
-            later: VecDeque::new(),
-        }
+        let mut reader = Reader::default();
+        reader.set_max_packet_size(max_packet_size);
+        reader
     }
 
     /// Changes the largest packet that is accepted, from the next one on.
@@ -48,8 +49,9 @@ impl Reader {
     /// Adds what has arrived. Take the packets out of it before adding more: what is not taken is kept as it is.
     #[inline]
     pub fn feed(&mut self, bytes: Bytes) {
-        if self.chunk.is_empty() {
+        if self.unread().is_empty() {
             self.chunk = bytes;
+            self.at = 0;
         } else if !bytes.is_empty() {
             self.later.push_back(bytes);
         }
@@ -57,14 +59,15 @@ impl Reader {
 
     /// How many bytes wait in it.
     pub fn buffered(&self) -> usize {
-        self.begun.len() + self.chunk.len() + self.later.iter().map(Bytes::len).sum::<usize>()
+        self.begun.len() + self.unread().len() + self.later.iter().map(Bytes::len).sum::<usize>()
     }
 
     /// Everything that waits in it, taken out as it came.
     pub fn rest(&mut self) -> Bytes {
         let mut rest = std::mem::take(&mut self.begun);
-        rest.extend_from_slice(&std::mem::take(&mut self.chunk));
+        rest.extend_from_slice(self.unread());
         self.later.drain(..).for_each(|bytes| rest.extend_from_slice(&bytes));
+        (self.chunk, self.at) = (Bytes::new(), 0);
         rest.into()
     }
 
@@ -72,72 +75,97 @@ impl Reader {
     ///
     /// # Errors
     /// The length is malformed or too large. Nothing more can be read from the stream.
-    #[inline]
     pub fn next_frame(&mut self) -> Result<Option<Bytes>, Malformed> {
-        if self.begun.is_empty()
-            && let Some(extent) = extent(&self.chunk, self.max_packet_size)?
-            && extent.end <= self.chunk.len()
-        {
-            let frame = self.chunk.split_to(extent.end);
-            self.refill();
-            return Ok(Some(frame));
+        match self.step()? {
+            Some(Extent { start, end, .. }) => Ok(Some(self.chunk.slice(start..end))),
+            None => Ok(self.assemble()?.map(|_| std::mem::take(&mut self.assembled))),
         }
-        self.assemble()
     }
 
-    /// The next packet, decoded; `None` until more is fed.
+    /// The next packet, decoded where it lies; `None` until more is fed.
     ///
     /// # Errors
     /// What is wrong with it. If it is the length, nothing more can be read from the stream.
     #[inline]
-    pub fn next_packet(&mut self, version: Version) -> Result<Option<Packet>, Malformed> {
-        if self.begun.is_empty()
-            && let Some(extent) = extent(&self.chunk, self.max_packet_size)?
-            && extent.end <= self.chunk.len()
-        {
-            let packet = decode_within(version, self.chunk[0], &self.chunk, extent.body, extent.end);
-            bytes::Buf::advance(&mut self.chunk, extent.end);
-            self.refill();
-            return packet.map(Some);
-        }
-        match self.assemble()? {
-            Some(frame) => super::decode(version, &frame).map(Some),
-            None => Ok(None),
-        }
+    pub fn next_packet(&mut self, version: Version) -> Result<Option<PacketRef<'_>>, Malformed> {
+        let (buffer, Extent { start, body, end }) = match self.step()? {
+            Some(extent) => (&self.chunk, extent),
+            None => match self.assemble()? {
+                Some(extent) => (&self.assembled, extent),
+                None => return Ok(None),
+            },
+        };
+        let first = buffer.get(start).copied().unwrap_or_default();
+        let body = buffer.get(body..end).unwrap_or_default();
+        decode_body(version, first, buffer, body).map(Some)
     }
 
     #[inline]
-    fn refill(&mut self) {
-        if self.chunk.is_empty() {
-            self.chunk = self.later.pop_front().unwrap_or_default();
+    fn unread(&self) -> &[u8] {
+        self.chunk.get(self.at..).unwrap_or_default()
+    }
+
+    /// Steps over the next packet, if it lies in one chunk whole, and tells where that was.
+    #[inline]
+    fn step(&mut self) -> Result<Option<Extent>, Malformed> {
+        loop {
+            if self.begun.is_empty()
+                && let Some(extent) = extent(&self.chunk, self.at, self.max_packet_size)?
+                && extent.end <= self.chunk.len()
+            {
+                self.at = extent.end;
+                return Ok(Some(extent));
+            }
+            if !self.unread().is_empty() || !self.next_chunk() {
+                return Ok(None);
+            }
         }
     }
 
-    /// Moves what has arrived of a packet that no chunk holds whole into `begun`.
-    fn assemble(&mut self) -> Result<Option<Bytes>, Malformed> {
-        while !self.chunk.is_empty() {
-            let wanted = match extent(&self.begun, self.max_packet_size)? {
+    /// Lets go of the chunk, which has been read; whether there is another.
+    fn next_chunk(&mut self) -> bool {
+        (self.chunk, self.at) = (self.later.pop_front().unwrap_or_default(), 0);
+        !self.chunk.is_empty()
+    }
+
+    /// Puts together a packet that no chunk holds whole, in `assembled`, as far as it has arrived.
+    #[cold]
+    fn assemble(&mut self) -> Result<Option<Extent>, Malformed> {
+        while !self.unread().is_empty() || self.next_chunk() {
+            let wanted = match extent(&self.begun, 0, self.max_packet_size)? {
                 Some(extent) => extent.end - self.begun.len(),
                 // Not even the length is there: byte by byte, so as not to take what belongs to the next packet.
                 None => 1,
             };
-            let piece = self.chunk.split_to(wanted.min(self.chunk.len()));
-            self.begun.extend_from_slice(&piece);
-            self.refill();
-            if extent(&self.begun, self.max_packet_size)?.is_some_and(|extent| extent.end == self.begun.len()) {
-                return Ok(Some(Bytes::from(std::mem::take(&mut self.begun))));
+            let piece = wanted.min(self.unread().len());
+            self.begun.extend_from_slice(&self.chunk[self.at..self.at + piece]);
+            self.at += piece;
+            if let Some(extent) = extent(&self.begun, 0, self.max_packet_size)?
+                && extent.end == self.begun.len()
+            {
+                self.assembled = std::mem::take(&mut self.begun).into();
+                return Ok(Some(extent));
             }
         }
         Ok(None)
     }
 }
 
-/// Where the packet at the head of `bytes` lies, once that can be seen.
+/// Where the packet lies that begins at `start`, once that can be seen.
 #[inline]
-fn extent(bytes: &[u8], max_packet_size: usize) -> Result<Option<Extent>, Malformed> {
-    let Some((_, rest)) = bytes.split_first() else { return Ok(None) };
-    let Some((remaining, length)) = read_variable(rest)? else { return Ok(None) };
-    let body = 1 + length;
-    let end = body + remaining as usize;
-    if end > max_packet_size { Err(Fault::TooLarge.into()) } else { Ok(Some(Extent { body, end })) }
+fn extent(bytes: &[u8], start: usize, max_packet_size: usize) -> Result<Option<Extent>, Malformed> {
+    let (remaining, length) = match bytes.get(start..) {
+        // Most packets are short.
+        Some([_, remaining @ 0..0x80, ..]) => (u32::from(*remaining), 1),
+        Some([_, rest @ ..]) => match read_variable(rest)? {
+            Some(found) => found,
+            None => return Ok(None),
+        },
+        _ => return Ok(None),
+    };
+    let size = 1 + length + remaining as usize;
+    if size > max_packet_size {
+        return Err(Fault::TooLarge.into());
+    }
+    Ok(Some(Extent { start, body: start + 1 + length, end: start + size }))
 }

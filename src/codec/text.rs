@@ -19,6 +19,10 @@ pub const MAX_FIELD_LEN: usize = 65_535;
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Text(Bytes);
 
+/// The same, as it lies in the buffer that it came in or in a [`Text`].
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TextRef<'a>(&'a [u8]);
+
 /// Why a string cannot be carried by MQTT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum TextError {
@@ -55,10 +59,15 @@ impl Text {
     }
 
     /// The string.
-    #[allow(unsafe_code)]
+    #[inline]
     pub fn as_str(&self) -> &str {
-        // SAFETY: every constructor has checked that the bytes are well-formed UTF-8, and they never change.
-        unsafe { std::str::from_utf8_unchecked(&self.0) }
+        self.borrowed().as_str()
+    }
+
+    /// The same, borrowed.
+    #[inline]
+    pub fn borrowed(&self) -> TextRef<'_> {
+        TextRef(&self.0)
     }
 
     /// Part of this string, without copying it.
@@ -152,25 +161,48 @@ fn words(bytes: &[u8], filler: u64, look: impl Fn(u64) -> u64) -> u64 {
     }
 }
 
-impl Text {
-    /// The string in this part of a packet.
+impl<'a> TextRef<'a> {
+    /// Characters that have passed [`check`].
     #[inline]
-    pub(super) fn within(packet: &Bytes, start: usize, end: usize) -> Result<Text, TextError> {
-        check(&packet[start..end])?;
-        Ok(Text(packet.slice(start..end)))
+    pub(super) fn checked(bytes: &'a [u8]) -> TextRef<'a> {
+        TextRef(bytes)
     }
 
-    /// The topic name in this part of a packet.
+    /// A topic name: a string without wildcards.
     #[inline]
-    pub(super) fn name_within(packet: &Bytes, start: usize, end: usize) -> Result<Text, Malformed> {
-        let name = &packet[start..end];
-        if !is_plain_name(name) {
-            check(name)?;
-            if has_wildcard(name) {
+    pub(super) fn name(bytes: &'a [u8]) -> Result<TextRef<'a>, Malformed> {
+        if !is_plain_name(bytes) {
+            check(bytes)?;
+            if has_wildcard(bytes) {
                 return Err(Fault::TopicWildcard.into());
             }
         }
-        Ok(Text(packet.slice(start..end)))
+        Ok(TextRef(bytes))
+    }
+
+    /// The string's bytes.
+    #[inline]
+    pub fn as_bytes(self) -> &'a [u8] {
+        self.0
+    }
+
+    /// The string.
+    #[inline]
+    #[allow(unsafe_code)]
+    pub fn as_str(self) -> &'a str {
+        // SAFETY: every constructor has checked that the bytes are well-formed UTF-8, and they never change.
+        unsafe { std::str::from_utf8_unchecked(self.0) }
+    }
+
+    /// A copy in a buffer of its own, for keeping.
+    pub fn detached(self) -> Text {
+        self.owned(&Bytes::copy_from_slice)
+    }
+
+    /// The same in what `keep` makes of its bytes.
+    #[inline]
+    pub(super) fn owned(self, keep: &impl Fn(&[u8]) -> Bytes) -> Text {
+        Text(keep(self.0))
     }
 }
 
@@ -237,5 +269,19 @@ impl fmt::Debug for Text {
 impl fmt::Display for Text {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self.as_str(), f)
+    }
+}
+
+impl Deref for TextRef<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl fmt::Debug for TextRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
     }
 }

@@ -5,7 +5,8 @@ use thiserror::Error;
 
 use super::fault::{Fault, Malformed};
 use super::packet::*;
-use super::property::{Place, Properties};
+use super::properties::Properties;
+use super::property::Place;
 use super::read::{check_alias_for_topic, check_method, check_will_topic, code_fault, connect_flag, reserved_flags};
 use super::text::has_wildcard;
 use super::wire::{MAX_VARIABLE, head_with_variable, put_field, put_variable, variable_len};
@@ -88,7 +89,7 @@ pub(super) fn put_publish(publish: &Publish, version: Version, out: &mut Vec<u8>
     }
     let topic = topic.as_bytes();
     if topic.is_empty() {
-        check_alias_for_topic(version, properties)?;
+        check_alias_for_topic(version, properties.borrowed())?;
     } else if has_wildcard(topic) {
         return Err(Fault::TopicWildcard.into());
     }
@@ -96,7 +97,7 @@ pub(super) fn put_publish(publish: &Publish, version: Version, out: &mut Vec<u8>
     let remaining = 2 + topic.len() + identifier_len + properties_len(properties, version) + payload.len();
     let remaining = remaining_length(remaining)?;
     if version == Version::V5 {
-        properties.fit(Place::In(PacketType::Publish))?;
+        properties.borrowed().fit(Place::In(PacketType::Publish))?;
     }
 
     let flags = u8::from(*dup) << 3 | qos.number() << 1 | u8::from(*retain);
@@ -135,7 +136,7 @@ fn put_properties(properties: &Properties, version: Version, out: &mut Vec<u8>) 
         }
         // Their length has been found to fit the packet.
         put_variable(out, u32::try_from(properties.len()).unwrap_or(u32::MAX));
-        out.extend_from_slice(properties.as_wire());
+        out.extend_from_slice(properties.borrowed().as_wire());
     }
 }
 
@@ -222,7 +223,7 @@ fn put_connect(connect: &Connect, out: &mut Vec<u8>) -> Result<(), Unencodable> 
         flags |= connect_flag::CLEAN_START;
     }
     if let Some(will) = will {
-        check_will_topic(&will.topic)?;
+        check_will_topic(will.topic.as_bytes())?;
         flags |= connect_flag::WILL | will.qos.number() << connect_flag::WILL_QOS_SHIFT;
         if will.retain {
             flags |= connect_flag::WILL_RETAIN;
@@ -238,8 +239,8 @@ fn put_connect(connect: &Connect, out: &mut Vec<u8>) -> Result<(), Unencodable> 
         remaining += 2 + password.len();
     }
     if version == Version::V5 {
-        properties.fit(Place::In(PacketType::Connect))?;
-        will.as_ref().map_or(Ok(()), |will| will.properties.fit(Place::Will))?;
+        properties.borrowed().fit(Place::In(PacketType::Connect))?;
+        will.as_ref().map_or(Ok(()), |will| will.properties.borrowed().fit(Place::Will))?;
     }
 
     put_head(PacketType::Connect, remaining, out)?;
@@ -281,7 +282,7 @@ fn put_connack(connack: &ConnAck, version: Version, out: &mut Vec<u8>) -> Result
         Version::V5 => return Err(Fault::ConnAckCode.into()),
     };
     if version == Version::V5 {
-        properties.fit(Place::In(PacketType::ConnAck))?;
+        properties.borrowed().fit(Place::In(PacketType::ConnAck))?;
     }
     put_head(PacketType::ConnAck, 2 + properties_len(properties, version), out)?;
     out.extend_from_slice(&[u8::from(*session_present), code]);
@@ -306,7 +307,7 @@ fn put_outcome(
     if !reason.allowed_in(packet_type) {
         return Err(code_fault(packet_type).into());
     }
-    properties.fit(Place::In(packet_type))?;
+    properties.borrowed().fit(Place::In(packet_type))?;
     let more = if properties.is_empty() { 0 } else { properties_len(properties, version) };
     put_head(packet_type, begin.len() + 1 + more, out)?;
     out.extend_from_slice(begin);
@@ -382,7 +383,7 @@ fn put_request(
     out: &mut Vec<u8>,
 ) -> Result<(), Unencodable> {
     if version == Version::V5 {
-        properties.fit(Place::In(packet_type))?;
+        properties.borrowed().fit(Place::In(packet_type))?;
     }
     put_head(packet_type, 2 + properties_len(properties, version) + body, out)?;
     out.extend_from_slice(&packet_identifier.get().to_be_bytes());

@@ -86,7 +86,7 @@ proptest! {
         for chunk in cut(&wire, &sizes) {
             reader.feed(chunk);
             while let Ok(Some(packet)) = reader.next_packet(version) {
-                packets.push(packet);
+                packets.push(packet.detached());
             }
         }
         let good = frames.packets.into_iter().map_while(Result::ok).collect::<Vec<_>>();

@@ -141,7 +141,7 @@ fn properties_that_are_not_allowed() {
     refuses(V5, with(Property::PayloadFormatIndicator, Value::Byte(2)), Fault::PropertyValue.into());
     refuses(V5, with(Property::TopicAlias, Value::Byte(1)), Fault::PropertyUnknown.into());
     let unwritable = Properties::new().with(Property::TopicAlias, 1_u8).with(Property::ContentType, Text::EMPTY);
-    let rest = unwritable.without(&[Property::ContentType]);
+    let rest = unwritable.borrowed().without(&[Property::ContentType]);
     refuses(V5, Packet::Publish(Publish { properties: rest, ..publish() }), Fault::PropertyUnknown.into());
     let wildcard = Value::Text(Text::literal("a/#"));
     refuses(V5, with(Property::ResponseTopic, wildcard), Fault::ResponseTopicWildcard.into());

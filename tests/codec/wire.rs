@@ -245,7 +245,7 @@ fn properties_are_read_as_they_were_put() {
     assert_eq!(pairs, ["a=1", "a=2"]);
     assert_eq!(properties.retain_available(), Some(false));
     assert_eq!(properties.maximum_qos(), None);
-    let rest = properties.without(&[Property::UserProperty, Property::SubscriptionIdentifier]);
+    let rest = properties.borrowed().without(&[Property::UserProperty, Property::SubscriptionIdentifier]);
     assert_eq!(rest, Properties::new().with(Property::RetainAvailable, Value::Byte(0)));
     assert_eq!(properties.iter().count(), 5);
 }

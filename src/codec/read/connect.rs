@@ -1,0 +1,137 @@
+//! CONNECT, CONNACK, DISCONNECT and AUTH (sections 3.1, 3.2, 3.14, 3.15).
+
+use super::cursor::Cursor;
+use super::reason;
+use crate::codec::fault::{Fault, Malformed};
+use crate::codec::packet::{Auth, ConnAck, Disconnect, PacketType, Qos, Version};
+use crate::codec::packet_ref::{ConnectPlaces, ConnectRef};
+use crate::codec::property::Place;
+use crate::codec::text::has_wildcard;
+use crate::codec::{Properties, Reason};
+
+/// The bits of CONNECT's flags byte (section 3.1.2.3).
+pub(in crate::codec) mod connect_flag {
+    pub(in crate::codec) const RESERVED: u8 = 1;
+    pub(in crate::codec) const CLEAN_START: u8 = 1 << 1;
+    pub(in crate::codec) const WILL: u8 = 1 << 2;
+    pub(in crate::codec) const WILL_QOS_SHIFT: u8 = 3;
+    pub(in crate::codec) const WILL_RETAIN: u8 = 1 << 5;
+    pub(in crate::codec) const PASSWORD: u8 = 1 << 6;
+    pub(in crate::codec) const USER_NAME: u8 = 1 << 7;
+}
+
+pub(super) fn connect<'a>(cursor: &mut Cursor<'a>) -> Result<ConnectRef<'a>, Malformed> {
+    let name = cursor.field()?;
+    let level = cursor.byte()?;
+    let version = match (name, level) {
+        (b"MQTT", 5) => Version::V5,
+        // What the level 3 of MQTT 3.1 asks for is the same in all that matters here.
+        (b"MQTT", 4) | (b"MQIsdp", 3) => Version::V3_1_1,
+        (b"MQTT" | b"MQIsdp", _) => return Err(Fault::ProtocolLevel.into()),
+        _ => return Err(Fault::ProtocolName.into()),
+    };
+    let flags = cursor.byte()?;
+    let has = |flag: u8| flags & flag != 0;
+    if has(connect_flag::RESERVED) {
+        return Err(Fault::ConnectFlagReserved.into());
+    }
+    let will_qos = Qos::from_number(flags >> connect_flag::WILL_QOS_SHIFT & 0b11).ok_or(Fault::WillQos3)?;
+    if !has(connect_flag::WILL) && will_qos != Qos::AtMostOnce {
+        return Err(Fault::WillQosWithoutWill.into());
+    }
+    if !has(connect_flag::WILL) && has(connect_flag::WILL_RETAIN) {
+        return Err(Fault::WillRetainWithoutWill.into());
+    }
+    if version == Version::V3_1_1 && has(connect_flag::PASSWORD) && !has(connect_flag::USER_NAME) {
+        return Err(Fault::PasswordWithoutUserName.into());
+    }
+    let keep_alive = cursor.two()?;
+    let properties = cursor.properties(version, Place::In(PacketType::Connect))?;
+    let payload = cursor.rest;
+    let mut places = ConnectPlaces::default();
+    cursor.text()?;
+    if has(connect_flag::WILL) {
+        places.will_properties = place_in(payload, cursor);
+        cursor.properties(version, Place::Will)?;
+        places.will_topic = place_in(payload, cursor);
+        check_will_topic(cursor.text()?.as_bytes())?;
+        places.will_payload = place_in(payload, cursor);
+        cursor.field()?;
+    }
+    if has(connect_flag::USER_NAME) {
+        places.username = place_in(payload, cursor);
+        cursor.text()?;
+    }
+    if has(connect_flag::PASSWORD) {
+        places.password = place_in(payload, cursor);
+        cursor.field()?;
+    }
+    Ok(ConnectRef { version, keep_alive, properties, flags, payload, places })
+}
+
+/// How much of the payload has been read: less than any packet has.
+#[inline]
+fn place_in(payload: &[u8], cursor: &Cursor<'_>) -> u32 {
+    u32::try_from(payload.len() - cursor.rest.len()).unwrap_or(u32::MAX)
+}
+
+pub(in crate::codec) fn check_will_topic(topic: &[u8]) -> Result<(), Malformed> {
+    if topic.is_empty() {
+        Err(Fault::TopicEmpty.into())
+    } else if has_wildcard(topic) {
+        Err(Fault::WillTopicWildcard.into())
+    } else {
+        Ok(())
+    }
+}
+
+pub(super) fn connack(version: Version, cursor: &mut Cursor<'_>) -> Result<ConnAck, Malformed> {
+    let flags = cursor.byte()?;
+    if flags & !1 != 0 {
+        return Err(Fault::ConnAckFlagsReserved.into());
+    }
+    let session_present = flags & 1 != 0;
+    let code = cursor.byte()?;
+    let reason = match version {
+        Version::V3_1_1 => Reason::from_return_code(code).ok_or(Fault::ConnAckCode)?,
+        Version::V5 => reason(code, PacketType::ConnAck)?,
+    };
+    if session_present && reason != Reason::Success {
+        return Err(Fault::SessionPresentWithError.into());
+    }
+    let properties = cursor.shared_properties(version, Place::In(PacketType::ConnAck))?;
+    Ok(ConnAck { session_present, reason, properties })
+}
+
+pub(super) fn disconnect(version: Version, cursor: &mut Cursor<'_>) -> Result<Disconnect, Malformed> {
+    let (reason, properties) = match version {
+        Version::V3_1_1 => (Reason::Success, Properties::new()),
+        Version::V5 => shared_outcome(cursor, PacketType::Disconnect)?,
+    };
+    Ok(Disconnect { reason, properties })
+}
+
+pub(super) fn auth(version: Version, cursor: &mut Cursor<'_>) -> Result<Auth, Malformed> {
+    if version == Version::V3_1_1 {
+        return Err(Fault::NotInThisVersion.into());
+    }
+    let (reason, properties) = shared_outcome(cursor, PacketType::Auth)?;
+    let auth = Auth { reason, properties };
+    check_method(&auth)?;
+    Ok(auth)
+}
+
+/// AUTH names its method (5.0 section 3.15.2.2.2), unless it is the shortest form of success.
+pub(in crate::codec) fn check_method(auth: &Auth) -> Result<(), Malformed> {
+    let short = auth.reason == Reason::Success && auth.properties.is_empty();
+    if short || auth.properties.authentication_method().is_some() {
+        Ok(())
+    } else {
+        Err(Fault::AuthMethodMissing.into())
+    }
+}
+
+fn shared_outcome(cursor: &mut Cursor<'_>, packet_type: PacketType) -> Result<(Reason, Properties), Malformed> {
+    let (reason, properties) = cursor.outcome(packet_type)?;
+    Ok((reason, cursor.share(properties)))
+}
