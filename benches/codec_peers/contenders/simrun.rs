@@ -6,15 +6,17 @@ use simrun::codec::{Frame, PacketRef, Reader, Version, decode as decode_frame, e
 use super::{Contender, PIECE};
 
 /// What the machines do with a packet: find out which it is and look at its fields, where they lie.
-fn look_at(packet: PacketRef<'_>) {
+fn look_at(packet: &PacketRef<'_>) {
     match packet {
         PacketRef::Connect(connect) => {
-            black_box((connect.client_id(), connect.will(), connect.username(), connect.password()));
+            black_box(&(connect.client_id(), connect.will(), connect.username(), connect.password()));
         }
         PacketRef::Subscribe(subscribe) => subscribe.subscriptions().for_each(|subscription| {
-            black_box(subscription);
+            black_box(&subscription);
         }),
-        packet => drop(black_box(packet)),
+        packet => {
+            black_box(packet);
+        }
     }
 }
 
@@ -28,7 +30,7 @@ pub fn decode(version: Version, wires: Vec<u8>) -> Vec<Contender> {
             let mut reader = Reader::new(u32::MAX);
             reader.feed(wires);
             while let Some(packet) = reader.next_packet(version).expect("good packets") {
-                look_at(packet);
+                look_at(&packet);
             }
         },
     );
@@ -79,7 +81,7 @@ pub fn stream(version: Version, wire: Vec<u8>) -> Vec<Contender> {
         for piece in wire.chunks(PIECE) {
             reader.feed(Bytes::copy_from_slice(piece));
             while let Some(packet) = reader.next_packet(version).expect("good packets") {
-                look_at(packet);
+                look_at(&packet);
             }
         }
     };
