@@ -109,11 +109,13 @@ pub struct SubscriptionRef<'a> {
 
 impl PublishRef<'_> {
     /// The topic name, as a share of the buffer.
+    #[inline]
     pub fn shared_topic(&self) -> Text {
         self.topic.owned(&|part| self.buffer.slice_ref(part))
     }
 
     /// The payload, as a share of the buffer.
+    #[inline]
     pub fn shared_payload(&self) -> Bytes {
         self.buffer.slice_ref(self.payload)
     }
@@ -121,6 +123,7 @@ impl PublishRef<'_> {
 
 impl<'a> SubscribeRef<'a> {
     /// What is asked for, in order.
+    #[inline]
     pub fn subscriptions(&self) -> impl ExactSizeIterator<Item = SubscriptionRef<'a>> + use<'a> {
         let mut rest = self.wire;
         (0..self.count).map(move |_| {
@@ -142,16 +145,19 @@ pub(super) fn split_subscription(wire: &[u8]) -> Option<(&[u8], u8, &[u8])> {
 
 impl<'a> ConnectRef<'a> {
     /// 5.0 Clean Start; 3.1.1 Clean Session, which also ends the session with the connection.
+    #[inline]
     pub fn clean_start(&self) -> bool {
         self.has(connect_flag::CLEAN_START)
     }
 
     /// The client identifier; empty asks the server for one.
+    #[inline]
     pub fn client_id(&self) -> TextRef<'a> {
         TextRef::checked(self.field(0))
     }
 
     /// What the server publishes if the connection ends without a DISCONNECT.
+    #[inline]
     pub fn will(&self) -> Option<WillRef<'a>> {
         let ConnectPlaces { will_properties, will_topic, will_payload, .. } = self.places;
         let will = || WillRef {
@@ -168,11 +174,13 @@ impl<'a> ConnectRef<'a> {
     }
 
     /// The user name.
+    #[inline]
     pub fn username(&self) -> Option<TextRef<'a>> {
         self.has(connect_flag::USER_NAME).then(|| TextRef::checked(self.field(self.places.username)))
     }
 
     /// The password.
+    #[inline]
     pub fn password(&self) -> Option<&'a [u8]> {
         self.has(connect_flag::PASSWORD).then(|| self.field(self.places.password))
     }
@@ -200,6 +208,7 @@ impl<'a> ConnectRef<'a> {
         self.flags & flag != 0
     }
 
+    #[inline]
     fn behind(&self, place: u32) -> &'a [u8] {
         self.payload.get(place as usize..).unwrap_or_default()
     }

@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::PacketRef;
-use super::Version;
 use super::fault::{Fault, Malformed};
-use super::read::decode_body;
+use super::packet::{PacketIdentifier, Version};
+use super::packet_ref::{AckRef, PacketRef};
+use super::read::{ack_kind, decode_body};
 use super::wire::read_variable;
+use super::{PropertiesRef, Reason};
 
 /// Finds the packets in a stream. A packet that lies within one chunk is lent from there; one that does not is put
 /// together in a buffer that grows with what has arrived, not with the length that the packet claims.
@@ -88,6 +89,26 @@ impl Reader {
     /// What is wrong with it. If it is the length, nothing more can be read from the stream.
     #[inline]
     pub fn next_packet(&mut self, version: Version) -> Result<Option<PacketRef<'_>>, Malformed> {
+        if let Some(ack) = self.short_ack() {
+            return Ok(Some(PacketRef::Ack(ack)));
+        }
+        self.next_of_any_kind(version)
+    }
+
+    /// The ack of two bytes that is next, if one is: every second packet of a busy connection, and soon seen.
+    #[inline]
+    fn short_ack(&mut self) -> Option<AckRef<'static>> {
+        let [first, 2, high, low] = *self.unread().first_chunk()? else { return None };
+        let kind = ack_kind(first)?;
+        let packet_identifier = PacketIdentifier::new(u16::from_be_bytes([high, low]))?;
+        if !self.begun.is_empty() || self.max_packet_size < 4 {
+            return None;
+        }
+        self.at += 4;
+        Some(AckRef { kind, packet_identifier, reason: Reason::Success, properties: PropertiesRef::default() })
+    }
+
+    fn next_of_any_kind(&mut self, version: Version) -> Result<Option<PacketRef<'_>>, Malformed> {
         let (buffer, Extent { start, body, end }) = match self.step()? {
             Some(extent) => (&self.chunk, extent),
             None => match self.assemble()? {

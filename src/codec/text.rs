@@ -1,7 +1,9 @@
 //! Strings as MQTT carries them.
 
 use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 
 use bytes::Bytes;
@@ -16,8 +18,12 @@ pub const MAX_FIELD_LEN: usize = 65_535;
 /// (3.1.1 section 1.5.3, 5.0 section 1.5.4).
 ///
 /// A slice of a shared buffer: cloning does not copy the characters.
-#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Text(Bytes);
+#[derive(Clone)]
+pub struct Text {
+    bytes: Bytes,
+    /// Whether there is `+` or `#` in it: seen once, and not looked for each time that a message is sent.
+    wildcard: bool,
+}
 
 /// The same, as it lies in the buffer that it came in or in a [`Text`].
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,23 +45,39 @@ pub enum TextError {
 
 impl Text {
     /// The empty string.
-    pub const EMPTY: Text = Text(Bytes::new());
+    pub const EMPTY: Text = Text { bytes: Bytes::new(), wildcard: false };
 
     /// A string that is known while compiling; fails to compile, or panics, if MQTT cannot carry it.
     pub const fn literal(string: &'static str) -> Text {
         assert!(string.len() <= MAX_FIELD_LEN, "longer than 65,535 bytes");
         let bytes = string.as_bytes();
+        let mut wildcard = false;
         let mut at = 0;
         while at < bytes.len() {
             assert!(bytes[at] != 0, "contains U+0000");
+            wildcard |= matches!(bytes[at], b'+' | b'#');
             at += 1;
         }
-        Text(Bytes::from_static(bytes))
+        Text { bytes: Bytes::from_static(bytes), wildcard }
+    }
+
+    /// Bytes that have passed [`check`].
+    #[inline]
+    fn checked(bytes: Bytes) -> Text {
+        let wildcard = has_wildcard(&bytes);
+        Text { bytes, wildcard }
+    }
+
+    /// Whether there is `+` or `#` in it, so that it is no topic name (section 4.7.1).
+    #[inline]
+    pub(crate) fn has_wildcard(&self) -> bool {
+        self.wildcard
     }
 
     /// The string's bytes.
+    #[inline]
     pub fn as_bytes(&self) -> &Bytes {
-        &self.0
+        &self.bytes
     }
 
     /// The string.
@@ -67,7 +89,7 @@ impl Text {
     /// The same, borrowed.
     #[inline]
     pub fn borrowed(&self) -> TextRef<'_> {
-        TextRef(&self.0)
+        TextRef(&self.bytes)
     }
 
     /// Part of this string, without copying it.
@@ -76,12 +98,12 @@ impl Text {
     /// If the range is not within the string or does not lie on character boundaries.
     pub fn slice(&self, range: std::ops::Range<usize>) -> Text {
         assert!(self.as_str().is_char_boundary(range.start) && self.as_str().is_char_boundary(range.end));
-        Text(self.0.slice(range))
+        Text::checked(self.bytes.slice(range))
     }
 
     /// A copy in a buffer of its own, for keeping: it does not hold on to the buffer it was received in.
     pub fn detached(&self) -> Text {
-        Text(Bytes::copy_from_slice(&self.0))
+        Text { bytes: Bytes::copy_from_slice(&self.bytes), wildcard: self.wildcard }
     }
 }
 
@@ -140,25 +162,19 @@ fn wildcards(word: u64) -> u64 {
     zero(word ^ (LOW * u64::from(b'+'))) | zero(word ^ (LOW * u64::from(b'#')))
 }
 
-/// Joins what `look` says of each word of eight bytes. The last word overlaps the one before it, or in a short string
-/// is filled with `filler`.
+/// Joins what `look` says of each word of eight bytes. The last word overlaps the one before it; a string that is
+/// shorter is filled up with itself, or with `filler` if it is very short.
 #[inline]
 fn words(bytes: &[u8], filler: u64, look: impl Fn(u64) -> u64) -> u64 {
-    let mut found = 0;
-    let mut at = 0;
     if let Some(last) = bytes.last_chunk::<8>() {
-        while let Some(word) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-            found |= look(u64::from_ne_bytes(*word));
-            at += 8;
-        }
-        found | look(u64::from_ne_bytes(*last))
-    } else {
-        let mut word = filler;
-        for &byte in bytes {
-            word = word << 8 | u64::from(byte);
-        }
-        look(word)
+        let (words, _) = bytes.as_chunks::<8>();
+        let found = words.iter().fold(0, |found, word| found | look(u64::from_ne_bytes(*word)));
+        return found | look(u64::from_ne_bytes(*last));
     }
+    if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        return look(u64::from(u32::from_ne_bytes(*first)) << 32 | u64::from(u32::from_ne_bytes(*last)));
+    }
+    look(bytes.iter().fold(filler, |word, &byte| word << 8 | u64::from(byte)))
 }
 
 impl<'a> TextRef<'a> {
@@ -202,7 +218,7 @@ impl<'a> TextRef<'a> {
     /// The same in what `keep` makes of its bytes.
     #[inline]
     pub(super) fn owned(self, keep: &impl Fn(&[u8]) -> Bytes) -> Text {
-        Text(keep(self.0))
+        Text::checked(keep(self.0))
     }
 }
 
@@ -211,7 +227,7 @@ impl TryFrom<Bytes> for Text {
 
     fn try_from(bytes: Bytes) -> Result<Text, TextError> {
         check(&bytes)?;
-        Ok(Text(bytes))
+        Ok(Text::checked(bytes))
     }
 }
 
@@ -228,7 +244,7 @@ impl TryFrom<&str> for Text {
 
     fn try_from(string: &str) -> Result<Text, TextError> {
         check(string.as_bytes())?;
-        Ok(Text(Bytes::copy_from_slice(string.as_bytes())))
+        Ok(Text::checked(Bytes::copy_from_slice(string.as_bytes())))
     }
 }
 
@@ -244,7 +260,39 @@ impl Deref for Text {
 // so look-ups by borrowed key go by bytes.
 impl Borrow<[u8]> for Text {
     fn borrow(&self) -> &[u8] {
-        &self.0
+        &self.bytes
+    }
+}
+
+impl Hash for Text {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.bytes.hash(state);
+    }
+}
+
+impl Ord for Text {
+    fn cmp(&self, other: &Text) -> Ordering {
+        self.bytes.cmp(&other.bytes)
+    }
+}
+
+impl PartialOrd for Text {
+    fn partial_cmp(&self, other: &Text) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Text {
+    fn eq(&self, other: &Text) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for Text {}
+
+impl Default for Text {
+    fn default() -> Text {
+        Text::EMPTY
     }
 }
 

@@ -7,8 +7,9 @@ use super::fault::{Fault, Malformed};
 use super::packet::*;
 use super::properties::Properties;
 use super::property::Place;
-use super::read::{check_alias_for_topic, check_method, check_will_topic, code_fault, connect_flag, reserved_flags};
-use super::text::has_wildcard;
+use super::read::{
+    check_alias_for_topic, check_method, check_will_topic, code_fault, connect_flag, is_shared, reserved_flags,
+};
 use super::wire::{MAX_VARIABLE, head_with_variable, put_field, put_variable, variable_len};
 use super::{Reason, Version};
 
@@ -87,12 +88,12 @@ pub(super) fn put_publish(publish: &Publish, version: Version, out: &mut Vec<u8>
             None => Unencodable::NoPacketIdentifier,
         });
     }
-    let topic = topic.as_bytes();
     if topic.is_empty() {
         check_alias_for_topic(version, properties.borrowed())?;
-    } else if has_wildcard(topic) {
+    } else if topic.has_wildcard() {
         return Err(Fault::TopicWildcard.into());
     }
+    let topic = topic.as_bytes();
     let identifier_len = if packet_identifier.is_some() { 2 } else { 0 };
     let remaining = 2 + topic.len() + identifier_len + properties_len(properties, version) + payload.len();
     let remaining = remaining_length(remaining)?;
@@ -223,7 +224,7 @@ fn put_connect(connect: &Connect, out: &mut Vec<u8>) -> Result<(), Unencodable> 
         flags |= connect_flag::CLEAN_START;
     }
     if let Some(will) = will {
-        check_will_topic(will.topic.as_bytes())?;
+        check_will_topic(will.topic.is_empty(), will.topic.has_wildcard())?;
         flags |= connect_flag::WILL | will.qos.number() << connect_flag::WILL_QOS_SHIFT;
         if will.retain {
             flags |= connect_flag::WILL_RETAIN;
@@ -244,13 +245,12 @@ fn put_connect(connect: &Connect, out: &mut Vec<u8>) -> Result<(), Unencodable> 
     }
 
     put_head(PacketType::Connect, remaining, out)?;
-    put_field(out, b"MQTT");
     let level = match version {
         Version::V3_1_1 => 4,
         Version::V5 => 5,
     };
-    out.extend_from_slice(&[level, flags]);
-    out.extend_from_slice(&keep_alive.to_be_bytes());
+    let [high, low] = keep_alive.to_be_bytes();
+    out.extend_from_slice(&[0, 4, b'M', b'Q', b'T', b'T', level, flags, high, low]);
     put_properties(properties, version, out);
     put_field(out, client_id.as_bytes());
     if let Some(will) = will {
@@ -329,7 +329,7 @@ fn put_subscribe(subscribe: &Subscribe, version: Version, out: &mut Vec<u8>) -> 
         let SubscriptionOptions { qos, no_local, retain_as_published, retain_handling } = options;
         let more = match version {
             Version::V3_1_1 => 0,
-            Version::V5 if *no_local && filter.starts_with("$share/") => return Err(Fault::NoLocalShared.into()),
+            Version::V5 if *no_local && is_shared(filter.as_bytes()) => return Err(Fault::NoLocalShared.into()),
             Version::V5 => {
                 u8::from(*no_local) << 2 | u8::from(*retain_as_published) << 3 | (*retain_handling as u8) << 4
             }

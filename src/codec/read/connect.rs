@@ -54,7 +54,8 @@ pub(super) fn connect<'a>(cursor: &mut Cursor<'a>) -> Result<ConnectRef<'a>, Mal
         places.will_properties = place_in(payload, cursor);
         cursor.properties(version, Place::Will)?;
         places.will_topic = place_in(payload, cursor);
-        check_will_topic(cursor.text()?.as_bytes())?;
+        let topic = cursor.text()?.as_bytes();
+        check_will_topic(topic.is_empty(), has_wildcard(topic))?;
         places.will_payload = place_in(payload, cursor);
         cursor.field()?;
     }
@@ -75,10 +76,10 @@ fn place_in(payload: &[u8], cursor: &Cursor<'_>) -> u32 {
     u32::try_from(payload.len() - cursor.rest.len()).unwrap_or(u32::MAX)
 }
 
-pub(in crate::codec) fn check_will_topic(topic: &[u8]) -> Result<(), Malformed> {
-    if topic.is_empty() {
+pub(in crate::codec) fn check_will_topic(is_empty: bool, has_wildcard: bool) -> Result<(), Malformed> {
+    if is_empty {
         Err(Fault::TopicEmpty.into())
-    } else if has_wildcard(topic) {
+    } else if has_wildcard {
         Err(Fault::WillTopicWildcard.into())
     } else {
         Ok(())

@@ -16,7 +16,8 @@ use super::{PacketRef, Reason};
 use cursor::Cursor;
 
 pub(super) use connect::{check_method, check_will_topic, connect_flag};
-pub(super) use publish::check_alias_for_topic;
+pub(super) use publish::{ack_kind, check_alias_for_topic};
+pub(super) use subscribe::is_shared;
 
 /// The packet that `frame` is: one whole packet, nothing before and nothing behind it. `version` is that of the
 /// connection; a CONNECT says its own.
@@ -54,11 +55,6 @@ pub(super) fn decode_body<'a>(
     let cursor = Cursor { buffer, rest: body };
     if first >> 4 == PacketType::Publish.number() {
         return publish::publish(version, first & 0x0f, cursor).map(PacketRef::Publish);
-    }
-    if let Some(kind) = publish::ack_kind(first)
-        && body.len() == 2
-    {
-        return publish::short_ack(kind, cursor).map(PacketRef::Ack);
     }
     decode_other(version, first, cursor)
 }

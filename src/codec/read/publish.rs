@@ -38,7 +38,7 @@ pub(in crate::codec) fn check_alias_for_topic(
 
 /// The ack that begins like this, flags and all.
 #[inline]
-pub(super) const fn ack_kind(first: u8) -> Option<AckKind> {
+pub(in crate::codec) const fn ack_kind(first: u8) -> Option<AckKind> {
     match first {
         0x40 => Some(AckKind::PubAck),
         0x50 => Some(AckKind::PubRec),
@@ -46,14 +46,6 @@ pub(super) const fn ack_kind(first: u8) -> Option<AckKind> {
         0x70 => Some(AckKind::PubComp),
         _ => None,
     }
-}
-
-/// An ack of two bytes: all that 3.1.1 has, and in 5.0 the form of success.
-#[inline]
-pub(super) fn short_ack(kind: AckKind, mut cursor: Cursor<'_>) -> Result<AckRef<'_>, Malformed> {
-    let packet_identifier = cursor.packet_identifier()?;
-    let (reason, properties) = (Reason::Success, PropertiesRef::default());
-    Ok(AckRef { kind, packet_identifier, reason, properties })
 }
 
 pub(super) fn ack<'a>(version: Version, kind: AckKind, cursor: &mut Cursor<'a>) -> Result<AckRef<'a>, Malformed> {

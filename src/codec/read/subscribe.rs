@@ -17,7 +17,7 @@ pub(super) fn subscribe<'a>(version: Version, cursor: &mut Cursor<'a>) -> Result
     while !cursor.is_done() {
         let filter = cursor.text()?;
         let options = subscription_options(version, cursor.byte()?)?;
-        if options.no_local && filter.as_bytes().starts_with(b"$share/") {
+        if options.no_local && is_shared(filter.as_bytes()) {
             return Err(Fault::NoLocalShared.into());
         }
         count += 1;
@@ -26,6 +26,13 @@ pub(super) fn subscribe<'a>(version: Version, cursor: &mut Cursor<'a>) -> Result
         return Err(Fault::NoFilters.into());
     }
     Ok(SubscribeRef { packet_identifier, properties, wire, count })
+}
+
+/// Whether a topic filter asks for a shared subscription (5.0 section 4.8.2).
+#[inline]
+pub(in crate::codec) fn is_shared(filter: &[u8]) -> bool {
+    // Few filters begin like this.
+    filter.first() == Some(&b'$') && filter.starts_with(b"$share/")
 }
 
 #[inline]
