@@ -20,7 +20,7 @@ fn main() {
             let name = format!("{way:?} {name} {version}").to_lowercase();
             if asked_for(&name) {
                 // About as many bytes in each turn, so that a turn is long enough to be timed.
-                let batch = (65_536 / wire.len()).clamp(4, 512);
+                let batch = (65_536 / wire.len()).clamp(16, 512);
                 measure(&name, contenders(way, version, &wire, batch), batch);
             }
         }

@@ -325,6 +325,15 @@ pub struct SubscriptionOptions {
 }
 
 impl SubscriptionOptions {
+    /// The options byte.
+    #[inline]
+    pub(super) fn bits(self) -> u8 {
+        self.qos.number()
+            | u8::from(self.no_local) << 2
+            | u8::from(self.retain_as_published) << 3
+            | (self.retain_handling as u8) << 4
+    }
+
     /// The options in a byte that has been checked.
     #[inline]
     pub(super) fn from_bits(bits: u8) -> SubscriptionOptions {

@@ -155,10 +155,13 @@ impl Reader {
         while !self.unread().is_empty() || self.next_chunk() {
             let wanted = match extent(&self.begun, 0, self.max_packet_size)? {
                 Some(extent) => extent.end - self.begun.len(),
+                // The rest of the chunk is known to hold less than a packet.
+                None if self.begun.is_empty() => usize::MAX,
                 // Not even the length is there: byte by byte, so as not to take what belongs to the next packet.
                 None => 1,
             };
             let piece = wanted.min(self.unread().len());
+            self.begun.reserve_exact(piece);
             self.begun.extend_from_slice(&self.chunk[self.at..self.at + piece]);
             self.at += piece;
             if let Some(extent) = extent(&self.begun, 0, self.max_packet_size)?

@@ -1,7 +1,6 @@
 //! The data types of section 1.5 that are not plain integers.
 
 use super::fault::{Fault, Malformed};
-use super::text::MAX_FIELD_LEN;
 
 /// The largest variable byte integer (5.0 section 1.5.5), and so the largest remaining length.
 pub(crate) const MAX_VARIABLE: u32 = 268_435_455;
@@ -72,12 +71,8 @@ pub(crate) const fn variable_len(number: usize) -> usize {
 /// Writes bytes behind their length in two bytes; false if they are too long.
 #[inline]
 pub(crate) fn put_field(out: &mut Vec<u8>, bytes: &[u8]) -> bool {
-    match u16::try_from(bytes.len()) {
-        Ok(len) if bytes.len() <= MAX_FIELD_LEN => {
-            out.extend_from_slice(&len.to_be_bytes());
-            out.extend_from_slice(bytes);
-            true
-        }
-        _ => false,
-    }
+    let Ok(len) = u16::try_from(bytes.len()) else { return false };
+    out.extend_from_slice(&len.to_be_bytes());
+    out.extend_from_slice(bytes);
+    true
 }

@@ -10,6 +10,7 @@ use super::property::Place;
 use super::read::{
     check_alias_for_topic, check_method, check_will_topic, code_fault, connect_flag, is_shared, reserved_flags,
 };
+use super::text::MAX_FIELD_LEN;
 use super::wire::{MAX_VARIABLE, head_with_variable, put_field, put_variable, variable_len};
 use super::{Reason, Version};
 
@@ -58,40 +59,34 @@ impl From<Malformed> for Unencodable {
 /// Why it cannot be sent; `out` is then as it was.
 #[inline]
 pub fn encode(packet: &Packet, version: Version, out: &mut Vec<u8>) -> Result<(), Unencodable> {
-    if let Packet::Publish(publish) = packet {
-        put_publish(publish, version, out)?;
-        out.extend_from_slice(&publish.payload);
-        return Ok(());
+    // Each checks all that can be wrong before it writes anything.
+    match packet {
+        Packet::Publish(publish) => {
+            put_publish(publish, version, out)?;
+            out.extend_from_slice(&publish.payload);
+            Ok(())
+        }
+        Packet::Ack(ack)
+            if version == Version::V3_1_1 || (ack.reason == Reason::Success && ack.properties.is_empty()) =>
+        {
+            let packet_type = ack.kind.packet_type();
+            let [high, low] = ack.packet_identifier.get().to_be_bytes();
+            out.extend_from_slice(&[packet_type.number() << 4 | reserved_flags(packet_type), 2, high, low]);
+            Ok(())
+        }
+        Packet::Connect(connect) => put_connect(connect, out),
+        Packet::Subscribe(subscribe) => put_subscribe(subscribe, version, out),
+        packet => put_other(packet, version, out),
     }
-    if let Packet::Ack(ack) = packet
-        && (version == Version::V3_1_1 || (ack.reason == Reason::Success && ack.properties.is_empty()))
-    {
-        let packet_type = ack.kind.packet_type();
-        let [high, low] = ack.packet_identifier.get().to_be_bytes();
-        out.extend_from_slice(&[packet_type.number() << 4 | reserved_flags(packet_type), 2, high, low]);
-        return Ok(());
-    }
-    let before = out.len();
-    put(packet, version, out).inspect_err(|_| out.truncate(before))
 }
 
 /// All of a PUBLISH but its payload.
 #[inline]
 pub(super) fn put_publish(publish: &Publish, version: Version, out: &mut Vec<u8>) -> Result<(), Unencodable> {
     let Publish { dup, qos, retain, topic, packet_identifier, properties, payload } = publish;
-    if *dup && *qos == Qos::AtMostOnce {
-        return Err(Fault::DupAtQos0.into());
-    }
-    if packet_identifier.is_some() != (*qos != Qos::AtMostOnce) {
-        return Err(match packet_identifier {
-            Some(_) => Unencodable::PacketIdentifierAtQos0,
-            None => Unencodable::NoPacketIdentifier,
-        });
-    }
-    if topic.is_empty() {
-        check_alias_for_topic(version, properties.borrowed())?;
-    } else if topic.has_wildcard() {
-        return Err(Fault::TopicWildcard.into());
+    let named = packet_identifier.is_some() == (*qos != Qos::AtMostOnce);
+    if !named | (*dup & (*qos == Qos::AtMostOnce)) | topic.is_empty() | topic.has_wildcard() {
+        check_odd_publish(publish, version)?;
     }
     let topic = topic.as_bytes();
     let identifier_len = if packet_identifier.is_some() { 2 } else { 0 };
@@ -112,6 +107,26 @@ pub(super) fn put_publish(publish: &Publish, version: Version, out: &mut Vec<u8>
         out.extend_from_slice(&identifier.get().to_be_bytes());
     }
     put_properties(properties, version, out);
+    Ok(())
+}
+
+/// Looks closely at a PUBLISH of which something is seldom so: an empty topic name with an alias may be sent.
+#[cold]
+fn check_odd_publish(publish: &Publish, version: Version) -> Result<(), Unencodable> {
+    if publish.dup && publish.qos == Qos::AtMostOnce {
+        return Err(Fault::DupAtQos0.into());
+    }
+    match (publish.packet_identifier, publish.qos) {
+        (Some(_), Qos::AtMostOnce) => return Err(Unencodable::PacketIdentifierAtQos0),
+        (None, Qos::AtLeastOnce | Qos::ExactlyOnce) => return Err(Unencodable::NoPacketIdentifier),
+        _ => {}
+    }
+    if publish.topic.has_wildcard() {
+        return Err(Fault::TopicWildcard.into());
+    }
+    if publish.topic.is_empty() {
+        check_alias_for_topic(version, publish.properties.borrowed())?;
+    }
     Ok(())
 }
 
@@ -167,21 +182,15 @@ fn put_low_bytes(word: u64, len: usize, out: &mut Vec<u8>) {
     out.truncate(out.len() - WORD + len);
 }
 
-fn put(packet: &Packet, version: Version, out: &mut Vec<u8>) -> Result<(), Unencodable> {
+fn put_other(packet: &Packet, version: Version, out: &mut Vec<u8>) -> Result<(), Unencodable> {
     let packet_type = packet.packet_type();
     match packet {
-        Packet::Connect(connect) => put_connect(connect, out),
+        Packet::Connect(_) | Packet::Publish(_) | Packet::Subscribe(_) => encode(packet, version, out),
         Packet::ConnAck(connack) => put_connack(connack, version, out),
-        Packet::Publish(publish) => {
-            put_publish(publish, version, out)?;
-            out.extend_from_slice(&publish.payload);
-            Ok(())
-        }
         Packet::Ack(ack) => {
             let identifier = ack.packet_identifier.get().to_be_bytes();
             put_outcome(packet_type, &identifier, ack.reason, &ack.properties, version, out)
         }
-        Packet::Subscribe(subscribe) => put_subscribe(subscribe, version, out),
         Packet::SubAck(suback) => {
             let code = |reason: Reason| match version {
                 Version::V3_1_1 if reason.is_error() => Reason::UnspecifiedError.code(),
@@ -223,6 +232,10 @@ fn put_connect(connect: &Connect, out: &mut Vec<u8>) -> Result<(), Unencodable> 
     if *clean_start {
         flags |= connect_flag::CLEAN_START;
     }
+    let too_long = |bytes: &Option<&Bytes>| bytes.is_some_and(|bytes| bytes.len() > MAX_FIELD_LEN);
+    if too_long(&password.as_ref()) || too_long(&will.as_ref().map(|will| &will.payload)) {
+        return Err(Unencodable::FieldTooLong);
+    }
     if let Some(will) = will {
         check_will_topic(will.topic.is_empty(), will.topic.has_wildcard())?;
         flags |= connect_flag::WILL | will.qos.number() << connect_flag::WILL_QOS_SHIFT;
@@ -256,19 +269,15 @@ fn put_connect(connect: &Connect, out: &mut Vec<u8>) -> Result<(), Unencodable> 
     if let Some(will) = will {
         put_properties(&will.properties, version, out);
         put_field(out, will.topic.as_bytes());
-        put_binary(&will.payload, out)?;
+        put_field(out, &will.payload);
     }
     if let Some(username) = username {
         put_field(out, username.as_bytes());
     }
     if let Some(password) = password {
-        put_binary(password, out)?;
+        put_field(out, password);
     }
     Ok(())
-}
-
-fn put_binary(bytes: &Bytes, out: &mut Vec<u8>) -> Result<(), Unencodable> {
-    if put_field(out, bytes) { Ok(()) } else { Err(Unencodable::FieldTooLong) }
 }
 
 fn put_connack(connack: &ConnAck, version: Version, out: &mut Vec<u8>) -> Result<(), Unencodable> {
@@ -323,21 +332,28 @@ fn put_subscribe(subscribe: &Subscribe, version: Version, out: &mut Vec<u8>) -> 
     if subscriptions.is_empty() {
         return Err(Fault::NoFilters.into());
     }
-    let filters: usize = subscriptions.iter().map(|subscription| 3 + subscription.filter.len()).sum();
-    put_request(PacketType::Subscribe, *packet_identifier, properties, filters, version, out)?;
+    let (mut filters, mut no_local_shared) = (0, false);
     for Subscription { filter, options } in subscriptions {
-        let SubscriptionOptions { qos, no_local, retain_as_published, retain_handling } = options;
-        let more = match version {
-            Version::V3_1_1 => 0,
-            Version::V5 if *no_local && is_shared(filter.as_bytes()) => return Err(Fault::NoLocalShared.into()),
-            Version::V5 => {
-                u8::from(*no_local) << 2 | u8::from(*retain_as_published) << 3 | (*retain_handling as u8) << 4
-            }
-        };
-        put_field(out, filter.as_bytes());
-        out.push(qos.number() | more);
+        filters += 3 + filter.len();
+        no_local_shared |= options.no_local && is_shared(filter.as_bytes());
+    }
+    if no_local_shared && version == Version::V5 {
+        return Err(Fault::NoLocalShared.into());
+    }
+    put_request(PacketType::Subscribe, *packet_identifier, properties, filters, version, out)?;
+    match version {
+        Version::V3_1_1 => put_filters(subscriptions, |options| options.qos.number(), out),
+        Version::V5 => put_filters(subscriptions, SubscriptionOptions::bits, out),
     }
     Ok(())
+}
+
+#[inline]
+fn put_filters(subscriptions: &[Subscription], bits: impl Fn(SubscriptionOptions) -> u8, out: &mut Vec<u8>) {
+    for Subscription { filter, options } in subscriptions {
+        put_field(out, filter.as_bytes());
+        out.push(bits(*options));
+    }
 }
 
 fn put_unsubscribe(unsubscribe: &Unsubscribe, version: Version, out: &mut Vec<u8>) -> Result<(), Unencodable> {

@@ -1,6 +1,6 @@
 use std::hint::black_box;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use simrun::codec::{Frame, PacketRef, Reader, Version, decode as decode_frame, encode as encode_packet};
 
 use super::{Contender, PIECE};
@@ -23,24 +23,24 @@ fn look_at(packet: &PacketRef<'_>) {
 pub fn decode(version: Version, wires: Vec<u8>) -> Vec<Contender> {
     let wires = Bytes::from(wires);
     let again = wires.clone();
+    let mut reader = Reader::new(u32::MAX);
     let reader = Contender::new(
         "simrun",
         move || wires.clone(),
         move |wires| {
-            let mut reader = Reader::new(u32::MAX);
             reader.feed(wires);
             while let Some(packet) = reader.next_packet(version).expect("good packets") {
                 look_at(&packet);
             }
         },
     );
+    let mut frame_reader = Reader::new(u32::MAX);
     let frames = Contender::new(
         "simrun, by frames",
         move || again.clone(),
         move |wires| {
-            let mut reader = Reader::new(u32::MAX);
-            reader.feed(wires);
-            while let Some(frame) = reader.next_frame().expect("good packets") {
+            frame_reader.feed(wires);
+            while let Some(frame) = frame_reader.next_frame().expect("good packets") {
                 let _ = black_box(decode_frame(version, &frame));
             }
         },
@@ -78,8 +78,11 @@ pub fn encode(version: Version, wire: &[u8], batch: usize) -> Vec<Contender> {
 pub fn stream(version: Version, wire: Vec<u8>) -> Vec<Contender> {
     let task = move |()| {
         let mut reader = Reader::new(u32::MAX);
+        // As `drive` reads from a socket.
+        let mut buffer = BytesMut::new();
         for piece in wire.chunks(PIECE) {
-            reader.feed(Bytes::copy_from_slice(piece));
+            buffer.extend_from_slice(piece);
+            reader.feed(buffer.split().freeze());
             while let Some(packet) = reader.next_packet(version).expect("good packets") {
                 look_at(&packet);
             }

@@ -20,6 +20,7 @@ pub(in crate::codec) mod connect_flag {
     pub(in crate::codec) const USER_NAME: u8 = 1 << 7;
 }
 
+#[inline]
 pub(super) fn connect<'a>(cursor: &mut Cursor<'a>) -> Result<ConnectRef<'a>, Malformed> {
     let name = cursor.field()?;
     let level = cursor.byte()?;

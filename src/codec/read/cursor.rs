@@ -57,7 +57,7 @@ impl<'a> Cursor<'a> {
         self.take(len.into())
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn text(&mut self) -> Result<TextRef<'a>, Malformed> {
         let field = self.field()?;
         text::check(field)?;

@@ -56,7 +56,20 @@ pub(super) fn decode_body<'a>(
     if first >> 4 == PacketType::Publish.number() {
         return publish::publish(version, first & 0x0f, cursor).map(PacketRef::Publish);
     }
+    if first == PacketType::Connect.number() << 4 {
+        return whole(cursor, connect::connect).map(PacketRef::Connect);
+    }
     decode_other(version, first, cursor)
+}
+
+/// What `read` finds in a packet, if that is all there is.
+#[inline]
+fn whole<'a, T>(
+    mut cursor: Cursor<'a>,
+    read: impl Fn(&mut Cursor<'a>) -> Result<T, Malformed>,
+) -> Result<T, Malformed> {
+    let found = read(&mut cursor)?;
+    if cursor.is_done() { Ok(found) } else { Err(Fault::TrailingBytes.into()) }
 }
 
 fn decode_other(version: Version, first: u8, mut cursor: Cursor<'_>) -> Result<PacketRef<'_>, Malformed> {
@@ -65,9 +78,8 @@ fn decode_other(version: Version, first: u8, mut cursor: Cursor<'_>) -> Result<P
     let at = &mut cursor;
     let rare = |packet| PacketRef::Rare(Box::new(packet));
     let packet = match packet_type {
-        PacketType::Connect => PacketRef::Connect(connect::connect(at)?),
         PacketType::ConnAck => rare(Packet::ConnAck(connect::connack(version, at)?)),
-        PacketType::Publish => return Err(Fault::FlagsReserved.into()),
+        PacketType::Connect | PacketType::Publish => return Err(Fault::FlagsReserved.into()),
         PacketType::PubAck => PacketRef::Ack(publish::ack(version, AckKind::PubAck, at)?),
         PacketType::PubRec => PacketRef::Ack(publish::ack(version, AckKind::PubRec, at)?),
         PacketType::PubRel => PacketRef::Ack(publish::ack(version, AckKind::PubRel, at)?),
