@@ -14,11 +14,13 @@
 //! | `limits` | what the other side said that it takes |
 //! | `identifiers` | packet identifiers and the packets that answer |
 //! | `delivery` | first copies, repeats, order of acknowledgements |
+//! | `history` | what applications said and heard: was each promise of delivery kept? |
 
 mod connecting;
 mod conversation;
 mod delivery;
 mod form;
+pub mod history;
 mod identifiers;
 mod limits;
 pub mod statements;

@@ -10,6 +10,7 @@
 //! | `faults` | the faults of a scenario, with whom they befall |
 //! | `disk` | a broker's disk |
 //! | `ending` | when a run is over |
+//! | `watch` | rules and history on every run |
 //! | `random` | chance, split by purpose |
 
 mod direct;
@@ -22,12 +23,15 @@ pub(crate) mod play;
 mod random;
 pub(crate) mod stage;
 mod turmoil;
+mod watch;
 
 use std::fmt;
 
 use crate::scenario::{Scenario, setup};
 use crate::time::Time;
 use crate::trace::{Event, Name};
+
+pub use watch::watch;
 
 /// What runs the machines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

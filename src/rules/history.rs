@@ -1,0 +1,439 @@
+//! What applications said and heard: was each promise of delivery kept?
+//!
+//! - What the broker acknowledged reaches every session that had subscribed to it, as long as the session lasts, once the
+//!   client is back (QoS 1 and 2).
+//! - At QoS 2 an application hears a message once.
+//! - Messages of one publisher, on one topic, at one QoS are heard in the order in which they were said.
+//!
+//! It looks at the trace of a run whose faults are healed and whose network is quiet at its end. Where the standard
+//! leaves room (a message that may expire, a queue that may be full, a packet too large for its receiver, one copy for
+//! each of several matching subscriptions) nothing is demanded.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+
+use super::{Breach, Findings, Id};
+use crate::broker::SessionChange;
+use crate::codec::{Ack, AckKind, Connect, Packet, Publish, Qos, Reason, Text, Version, decode};
+use crate::link::LinkId;
+use crate::message::Message;
+use crate::topic::{Target, TopicFilter, TopicName};
+use crate::trace::{Event, Name, Transfer, What};
+
+/// The statements that are judged here, for each version of a subscriber.
+const REACHES_ALL: [&str; 2] = ["v3.1.1/MQTT-4.5.0-1", "v5/MQTT-4.5.0-1"];
+const ONCE: [&str; 2] = ["v3.1.1/MQTT-4.3.3-2", "v5/MQTT-4.3.3-10"];
+const IN_ORDER: [&str; 2] = ["v3.1.1/MQTT-4.6.0-6", "v5/MQTT-4.6.0-6"];
+
+/// What is known of a run beside its trace.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Circumstances {
+    /// The broker's sessions survive its process.
+    pub disk: bool,
+    /// The broker may drop what it has no room for.
+    pub short_of_room: bool,
+}
+
+/// Topic and payload: what one application knows another's message by.
+type Key = (String, Bytes);
+
+/// Holds the trace of a run against what was promised. The broker is called `broker`.
+pub fn history(trace: &[Event], broker: &str, circumstances: Circumstances) -> Findings {
+    let mut history = History { broker, circumstances, ..History::default() };
+    for (place, event) in trace.iter().enumerate() {
+        history.place = place;
+        history.take_in(&event.what);
+    }
+    history.end();
+    history.findings
+}
+
+#[derive(Debug, Default)]
+struct History<'a> {
+    broker: &'a str,
+    circumstances: Circumstances,
+    place: usize,
+    links: BTreeMap<LinkId, Link>,
+    sessions: BTreeMap<Text, Session>,
+    /// The client identifier that each client has connected with last.
+    identities: BTreeMap<Name, Text>,
+    /// How often applications have said it, or may the broker for them as a will.
+    said: BTreeMap<Key, usize>,
+    /// For each publisher, topic and QoS what it said, in order.
+    lines: BTreeMap<(Name, String, Qos), Vec<Bytes>>,
+    owed: Vec<Owed>,
+    heard: BTreeMap<(Name, Key), usize>,
+    /// For each hearer and line the place of the latest message that it heard for the first time.
+    latest: BTreeMap<(Name, Name, String, Qos), usize>,
+    findings: Findings,
+}
+
+#[derive(Debug)]
+struct Link {
+    client: Name,
+    client_id: Option<Text>,
+    version: Version,
+    /// SUBSCRIBE and UNSUBSCRIBE that are not answered.
+    requests: BTreeMap<u16, Packet>,
+    open: bool,
+}
+
+#[derive(Debug)]
+struct Session {
+    version: Version,
+    persistent: bool,
+    /// The client limits the size of packets: what is too large is not sent.
+    limited: bool,
+    subscriptions: BTreeMap<String, Subscription>,
+    /// Packet identifiers of QoS 2 messages from the client that are not released, and of acknowledged QoS 1 messages.
+    received: BTreeMap<u16, Key>,
+    link: Option<LinkId>,
+}
+
+#[derive(Debug)]
+struct Subscription {
+    target: Target,
+    qos: Qos,
+    no_local: bool,
+}
+
+/// A message that a session is to be sent.
+#[derive(Debug)]
+struct Owed {
+    key: Key,
+    /// Any one of these: the members of a group, or the one session.
+    sessions: Vec<Text>,
+    /// The publisher's session and packet identifier, until the broker has acknowledged it.
+    unconfirmed: Option<(Text, u16)>,
+    place: usize,
+}
+
+impl History<'_> {
+    fn take_in(&mut self, what: &What) {
+        match what {
+            What::Opened { link, client, .. } => {
+                let (client, requests) = (client.clone(), BTreeMap::new());
+                let link_of = Link { client, client_id: None, version: Version::V5, requests, open: true };
+                self.links.insert(*link, link_of);
+            }
+            What::Closed { link, at, .. } => self.closed(*link, at),
+            What::Arrived(transfer) if *transfer.to == *self.broker => self.at_broker(transfer, false),
+            What::Left(transfer) if *transfer.from == *self.broker => self.at_broker(transfer, true),
+            What::Session { client_id, change } => self.session(client_id, *change),
+            What::Said { client, publish } => self.said(client, publish),
+            What::Told { client, message } => self.told(client, message),
+            What::Fault { word: "kill" | "power_off", names, began: true }
+                if names.iter().any(|name| **name == *self.broker) =>
+            {
+                self.broker_died();
+            }
+            _ => {}
+        }
+    }
+
+    fn closed(&mut self, id: LinkId, at: &Name) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        link.open = false;
+        if **at == *self.broker
+            && let Some(session) = link.client_id.as_ref().and_then(|client_id| self.sessions.get_mut(client_id))
+            && session.link == Some(id)
+        {
+            session.link = None;
+        }
+    }
+
+    /// A packet reached the broker, or left it.
+    fn at_broker(&mut self, transfer: &Transfer, left: bool) {
+        let Some(link) = self.links.get_mut(&transfer.link) else { return };
+        let Ok(packet) = decode(link.version, &transfer.bytes) else { return };
+        match (packet, left) {
+            (Packet::Connect(connect), false) => self.connect(transfer.link, &connect),
+            (Packet::ConnAck(connack), true) if !connack.reason.is_error() => {
+                if let Some(assigned) = connack.properties.assigned_client_identifier() {
+                    let client = link.client.clone();
+                    link.client_id = Some(assigned.detached());
+                    self.identities.insert(client, assigned.detached());
+                }
+                self.accepted(transfer.link);
+            }
+            (packet @ Packet::Subscribe(_), false) => link.request(packet),
+            (packet @ Packet::Unsubscribe(_), false) => link.request(packet),
+            (Packet::SubAck(suback), true) => {
+                let asked = link.requests.remove(&suback.packet_identifier.get());
+                let client_id = link.client_id.clone();
+                if let (Some(Packet::Subscribe(subscribe)), Some(client_id)) = (asked, client_id) {
+                    for (asked, reason) in subscribe.subscriptions.iter().zip(&suback.reasons) {
+                        self.subscribed(&client_id, asked, *reason);
+                    }
+                }
+            }
+            (Packet::UnsubAck(unsuback), true) => {
+                let asked = link.requests.remove(&unsuback.packet_identifier.get());
+                let client_id = link.client_id.clone();
+                if let (Some(Packet::Unsubscribe(unsubscribe)), Some(client_id)) = (asked, client_id) {
+                    if let Some(session) = self.sessions.get_mut(&client_id) {
+                        unsubscribe
+                            .filters
+                            .iter()
+                            .for_each(|filter| drop(session.subscriptions.remove(filter.as_str())));
+                    }
+                    self.forget(&client_id);
+                }
+            }
+            (Packet::Publish(publish), false) => {
+                if let Some(client_id) = link.client_id.clone() {
+                    self.received(&client_id, &publish);
+                }
+            }
+            (Packet::Ack(ack), left) => {
+                if let Some(client_id) = link.client_id.clone() {
+                    self.acknowledged(&client_id, &ack, left);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn connect(&mut self, id: LinkId, connect: &Connect) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        link.version = connect.version;
+        link.client_id = Some(connect.client_id.detached());
+        self.identities.insert(link.client.clone(), connect.client_id.detached());
+        if let Some(will) = &connect.will {
+            *self.said.entry((will.topic.to_string(), will.payload.clone())).or_default() += 1;
+        }
+        let (v5, properties) = (connect.version == Version::V5, &connect.properties);
+        let expiry = properties.session_expiry_interval().unwrap_or(0);
+        let persistent = if v5 { expiry > 0 } else { !connect.clean_start };
+        let limited = properties.maximum_packet_size().is_some();
+        let session = self.sessions.entry(connect.client_id.detached()).or_insert_with(|| Session {
+            version: connect.version,
+            persistent,
+            limited,
+            subscriptions: BTreeMap::new(),
+            received: BTreeMap::new(),
+            link: None,
+        });
+        session.version = connect.version;
+        session.persistent = persistent;
+        session.limited |= limited;
+    }
+
+    fn accepted(&mut self, id: LinkId) {
+        let client_id = self.links.get(&id).and_then(|link| link.client_id.clone());
+        if let Some(session) = client_id.and_then(|client_id| self.sessions.get_mut(&client_id)) {
+            session.link = Some(id);
+        }
+    }
+
+    fn session(&mut self, client_id: &str, change: SessionChange) {
+        if change == SessionChange::Resumed {
+            return;
+        }
+        let Ok(client_id) = Text::try_from(client_id.to_owned()) else { return };
+        if let Some(session) = self.sessions.get_mut(&client_id) {
+            session.subscriptions.clear();
+            session.received.clear();
+        }
+        self.forget(&client_id);
+    }
+
+    /// Nothing is owed to this session any more; to a group that it is a member of, nothing is demanded.
+    fn forget(&mut self, client_id: &Text) {
+        self.owed.retain(|owed| !owed.sessions.contains(client_id));
+    }
+
+    fn subscribed(&mut self, client_id: &Text, asked: &crate::codec::Subscription, reason: Reason) {
+        let granted = Qos::from_number(reason.code());
+        let target = TopicFilter::try_from(asked.filter.clone()).and_then(Target::try_from);
+        let (Some(qos), Ok(target), Some(session)) = (granted, target, self.sessions.get_mut(client_id)) else {
+            return;
+        };
+        let subscription = Subscription { target, qos, no_local: asked.options.no_local };
+        session.subscriptions.insert(asked.filter.to_string(), subscription);
+    }
+
+    /// The broker has got a message: it is owed to every session that has subscribed.
+    fn received(&mut self, from: &Text, publish: &Publish) {
+        // A topic that an alias stands for is known to the client alone; scenarios that use aliases are judged by rules.
+        if publish.topic.is_empty() {
+            return;
+        }
+        let key = (publish.topic.to_string(), publish.payload.clone());
+        let Some(identifier) = publish.packet_identifier.map(u16::from) else { return };
+        let Some(publisher) = self.sessions.get_mut(from) else { return };
+        let repeated =
+            publisher.received.get(&identifier) == Some(&key) && (publish.dup || publish.qos == Qos::ExactlyOnce);
+        publisher.received.insert(identifier, key.clone());
+        if repeated || publish.properties.message_expiry_interval().is_some() || self.circumstances.short_of_room {
+            return;
+        }
+        let Ok(topic) = TopicName::try_from(publish.topic.clone()) else { return };
+        let mut groups: BTreeMap<String, Vec<Text>> = BTreeMap::new();
+        for (client_id, session) in &self.sessions {
+            for (filter, subscription) in &session.subscriptions {
+                let own = subscription.no_local && client_id == from;
+                if own || subscription.qos == Qos::AtMostOnce || session.limited {
+                    continue;
+                }
+                if subscription.target.filter().matches(&topic) {
+                    let group = match &subscription.target {
+                        Target::Own(_) => format!("one {client_id}"),
+                        Target::Shared(..) => format!("group {filter}"),
+                    };
+                    groups.entry(group).or_default().push(client_id.clone());
+                }
+            }
+        }
+        for sessions in groups.into_values() {
+            let unconfirmed = Some((from.clone(), identifier));
+            self.owed.push(Owed { key: key.clone(), sessions, unconfirmed, place: self.place });
+        }
+    }
+
+    fn acknowledged(&mut self, client_id: &Text, ack: &Ack, left: bool) {
+        let identifier = ack.packet_identifier.get();
+        if left && matches!(ack.kind, AckKind::PubAck | AckKind::PubRec) {
+            let of = (client_id.clone(), identifier);
+            if ack.reason.is_error() {
+                self.owed.retain(|owed| owed.unconfirmed.as_ref() != Some(&of));
+            } else {
+                let confirmed = self.owed.iter_mut().filter(|owed| owed.unconfirmed.as_ref() == Some(&of));
+                confirmed.for_each(|owed| owed.unconfirmed = None);
+            }
+        }
+        // The packet identifier is free again once the exchange is over.
+        if !left
+            && ack.kind == AckKind::PubRel
+            && let Some(session) = self.sessions.get_mut(client_id)
+        {
+            session.received.remove(&identifier);
+        }
+        // A subscriber that refuses a message has had it.
+        if !left && ack.reason.is_error() {
+            self.forget(client_id);
+        }
+    }
+
+    fn broker_died(&mut self) {
+        let disk = self.circumstances.disk;
+        let lost: Vec<Text> = self
+            .sessions
+            .iter_mut()
+            .filter(|(_, session)| !disk || !session.persistent)
+            .map(|(client_id, session)| {
+                session.subscriptions.clear();
+                session.received.clear();
+                client_id.clone()
+            })
+            .collect();
+        lost.iter().for_each(|client_id| self.forget(client_id));
+        // What was not acknowledged was not promised, and the publisher sends it again.
+        self.owed.retain(|owed| owed.unconfirmed.is_none());
+        self.sessions.values_mut().for_each(|session| session.link = None);
+    }
+
+    fn said(&mut self, client: &Name, publish: &Publish) {
+        let topic = publish.topic.to_string();
+        *self.said.entry((topic.clone(), publish.payload.clone())).or_default() += 1;
+        self.lines.entry((client.clone(), topic, publish.qos)).or_default().push(publish.payload.clone());
+    }
+
+    fn told(&mut self, client: &Name, message: &Message) {
+        let key = (message.topic.to_string(), message.payload.clone());
+        let Some(client_id) = self.identities.get(client).cloned() else { return };
+        let Some(session) = self.sessions.get(&client_id) else { return };
+        let version = session.version;
+        let matching = |subscription: &&Subscription| match TopicName::try_from(message.topic.clone()) {
+            Ok(topic) => subscription.target.filter().matches(&topic),
+            Err(_) => false,
+        };
+        let copies = session.subscriptions.values().filter(matching).count();
+        let shared =
+            session.subscriptions.values().any(|subscription| matches!(subscription.target, Target::Shared(..)));
+        let due = self.owed.iter().position(|owed| owed.key == key && owed.sessions.contains(&client_id));
+        if let Some(due) = due {
+            self.owed.remove(due);
+            self.note(&REACHES_ALL, version, None);
+        }
+        if message.retain {
+            return;
+        }
+        let heard = self.heard.entry((client.clone(), key.clone())).or_default();
+        *heard += 1;
+        let (heard, said) = (*heard, self.said.get(&key).copied().unwrap_or_default());
+        if message.qos == Qos::ExactlyOnce && copies <= 1 {
+            let doubled = (heard > said)
+                .then(|| format!("{client} heard {} {heard} times, it was said {said} times", words(&key)));
+            self.note(&ONCE, version, doubled);
+        }
+        if !shared && said == 1 && heard == 1 {
+            self.order(client, &key, version);
+        }
+    }
+
+    /// What is heard for the first time comes behind what was said before it.
+    fn order(&mut self, hearer: &Name, key: &Key, version: Version) {
+        let lines = self.lines.iter().filter(|((_, topic, _), _)| *topic == key.0);
+        let found: Vec<_> = lines
+            .filter_map(|(line, said)| Some((line.clone(), said.iter().position(|payload| *payload == key.1)?)))
+            .collect();
+        for ((publisher, topic, qos), place) in found {
+            let line = (hearer.clone(), publisher.clone(), topic, qos);
+            let latest = self.latest.get(&line).copied();
+            let late = latest.filter(|latest| place < *latest);
+            let why = late.map(|_| format!("{hearer} heard {} of {publisher} behind what was said later", words(key)));
+            self.latest.insert(line, latest.unwrap_or(0).max(place));
+            self.note(&IN_ORDER, version, why);
+        }
+    }
+
+    /// All is quiet: what is still owed to somebody who is connected will not come any more.
+    fn end(&mut self) {
+        for owed in std::mem::take(&mut self.owed) {
+            let connected = |client_id: &Text| {
+                let link = self.sessions.get(client_id).and_then(|session| session.link);
+                link.and_then(|link| self.links.get(&link)).is_some_and(|link| link.open)
+            };
+            if owed.unconfirmed.is_some() || !owed.sessions.iter().any(connected) {
+                continue;
+            }
+            let who: Vec<&str> = owed.sessions.iter().map(Text::as_str).collect();
+            let version = self.sessions.get(&owed.sessions[0]).map_or(Version::V5, |session| session.version);
+            self.place = owed.place;
+            let why = format!("{} was acknowledged and never reached {}", words(&owed.key), who.join(" or "));
+            self.note(&REACHES_ALL, version, Some(why));
+        }
+    }
+
+    fn note(&mut self, names: &[&str; 2], version: Version, broken: Option<String>) {
+        let name = if version == Version::V5 { names[1] } else { names[0] };
+        let Some(id) = Id::named(name) else { return };
+        let finding = self.findings.entry(id).or_default();
+        finding.exercised += 1;
+        finding.breaches.extend(broken.map(|why| Breach { event: self.place, why }));
+    }
+}
+
+impl Link {
+    fn request(&mut self, packet: Packet) {
+        let identifier = match &packet {
+            Packet::Subscribe(subscribe) => subscribe.packet_identifier,
+            Packet::Unsubscribe(unsubscribe) => unsubscribe.packet_identifier,
+            _ => return,
+        };
+        self.requests.insert(identifier.get(), packet);
+    }
+}
+
+/// A message, for people.
+fn words((topic, payload): &Key) -> String {
+    let shown = &payload[..payload.len().min(40)];
+    format!("{:?} on {topic}", String::from_utf8_lossy(shown))
+}
+
+/// The statements that are judged here.
+pub fn judged() -> BTreeSet<Id> {
+    [REACHES_ALL, ONCE, IN_ORDER].into_iter().flatten().filter_map(Id::named).collect()
+}
