@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::run::{failures, load, title, verdicts, write_traces};
+use super::run::{breaches, failures, load, title, verdicts, watched, write_traces};
 use super::{FAILED, Profile, RealArguments, RunArguments, say, wrong};
 use crate::broker::Config;
 use crate::live::{self, Played, Terms};
@@ -77,12 +77,15 @@ fn conclude(loaded: &Loaded, path: &Path, terms: Terms, played: &Played) -> Exit
     };
     let (judged, open): (Vec<_>, Vec<_>) = all.into_iter().partition(|verdict| !played.interrupted || due(verdict));
     let mut text = if judged.is_empty() && played.interrupted { "\n".to_owned() } else { verdicts(&judged) };
+    let findings = sim::watch(&loaded.scenario, &played.trace[..length]);
     if played.interrupted {
         let open = match open.len() {
             0 => String::new(),
             count => format!("; {count} expectations are not judged"),
         };
         let _ = writeln!(text, "{}", terminal::bad(&format!("interrupted{open}")));
+    } else {
+        text.push_str(&watched(&findings, &played.trace));
     }
     let _ = writeln!(
         text,
@@ -93,7 +96,7 @@ fn conclude(loaded: &Loaded, path: &Path, terms: Terms, played: &Played) -> Exit
         terms.seed,
         terminal::Seconds(grace),
     );
-    let held = failures(&judged) == 0 && !played.interrupted;
+    let held = failures(&judged) + breaches(&findings) == 0 && !played.interrupted;
     if !held {
         let _ = writeln!(text, "in simulated time: simrun {} --seed {} -v", path.display(), terms.seed);
     }

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use super::{FAILED, RunArguments, is_broken_pipe, say, wrong};
 use crate::report::terminal::{self, Terminal, Verdict};
+use crate::rules::Findings;
 use crate::scenario::{self, Loaded};
 use crate::sim::{self, Engine, Run};
 use crate::trace::{Event, jsonl};
@@ -82,6 +83,29 @@ pub(super) fn verdicts(verdicts: &[scenario::Verdict]) -> String {
     text
 }
 
+/// What rules and history say of a run: each breach, and how much was seen.
+pub(super) fn watched(findings: &Findings, trace: &[Event]) -> String {
+    let mut text = String::new();
+    for (id, finding) in findings {
+        for breach in &finding.breaches {
+            let at = trace.get(breach.event).map(|event| event.time.since_start()).unwrap_or_default();
+            let _ = writeln!(text, "{} {id} at {}: {}", terminal::bad("✗"), terminal::Seconds(at), breach.why);
+            let _ = writeln!(text, "  it asks: {}", id.statement().summary);
+        }
+    }
+    let breaches = breaches(findings);
+    let _ = match breaches {
+        0 => writeln!(text, "{} statements of the standards were seen, all kept", findings.len()),
+        _ => writeln!(text, "{}", terminal::bad(&format!("{breaches} breaches of the standards"))),
+    };
+    text
+}
+
+/// How often statements were broken.
+pub(super) fn breaches(findings: &Findings) -> usize {
+    findings.values().map(|finding| finding.breaches.len()).sum()
+}
+
 /// How many did not hold.
 pub(super) fn failures(verdicts: &[scenario::Verdict]) -> usize {
     verdicts.iter().filter(|verdict| !verdict.held).count()
@@ -91,10 +115,12 @@ pub(super) fn failures(verdicts: &[scenario::Verdict]) -> usize {
 fn tell(loaded: &Loaded, path: &Path, verbose: bool, run: &Run, wall: f64) -> ExitCode {
     let names = sim::names(&loaded.scenario);
     let judged = scenario::judge(&loaded.scenario, &run.trace);
-    let failed = failures(&judged);
+    let findings = sim::watch(&loaded.scenario, &run.trace);
+    let failed = failures(&judged) + breaches(&findings);
     let mut text = title(loaded);
     text.push_str(&Terminal::new(&names, verbose).lines(&run.trace));
     text.push_str(&verdicts(&judged));
+    text.push_str(&watched(&findings, &run.trace));
     let _ = writeln!(
         text,
         "{} simulated in {wall:.3} s · {} packets · seed {} · engine {}",
