@@ -182,6 +182,7 @@ fn put_low_bytes(word: u64, len: usize, out: &mut Vec<u8>) {
     out.truncate(out.len() - WORD + len);
 }
 
+#[inline(never)]
 fn put_other(packet: &Packet, version: Version, out: &mut Vec<u8>) -> Result<(), Unencodable> {
     let packet_type = packet.packet_type();
     match packet {
@@ -218,6 +219,7 @@ fn put_other(packet: &Packet, version: Version, out: &mut Vec<u8>) -> Result<(),
     }
 }
 
+#[inline(never)]
 fn put_connect(connect: &Connect, out: &mut Vec<u8>) -> Result<(), Unencodable> {
     let Connect { version, clean_start, keep_alive, client_id, will, username, password, properties } = connect;
     let version = *version;
@@ -327,6 +329,7 @@ fn put_outcome(
     Ok(())
 }
 
+#[inline(never)]
 fn put_subscribe(subscribe: &Subscribe, version: Version, out: &mut Vec<u8>) -> Result<(), Unencodable> {
     let Subscribe { packet_identifier, properties, subscriptions } = subscribe;
     if subscriptions.is_empty() {
