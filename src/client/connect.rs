@@ -7,6 +7,7 @@ use super::{Client, Event, Output, State, Timer};
 use crate::codec::{ConnAck, Packet, Properties, Qos, Reason, Version};
 use crate::link::{Cause, LinkId};
 use crate::scram;
+use crate::time::Time;
 
 /// What a server said of itself in CONNACK (5.0 section 3.2.2.3); before that, what is so if it says nothing.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +57,15 @@ impl Server {
 }
 
 impl Client {
+    /// Gives up the session, unless there is a connection: the next one begins a new session, if the settings ask for a
+    /// clean start at all. Messages that wait go out in it, and those at QoS 1 that were under way as new ones.
+    pub fn forget_session(&mut self, now: Time) {
+        self.catch_up(now);
+        if self.link().is_none() {
+            self.end_session();
+        }
+    }
+
     /// Asks for a connection, unless there is one.
     pub(super) fn dial(&mut self) {
         if self.link().is_some() {

@@ -12,8 +12,15 @@ use super::steered::protocol::{
 };
 use super::verdict::{Failure, Otherwise, Stop};
 use super::wire::{Log, Wire};
-use crate::codec::{ConnAck, Connect, Packet, Properties, Reason, Version};
+use crate::codec::{AckKind, ConnAck, Connect, Packet, PacketIdentifier, Properties, Publish, Qos, Reason, Version};
 use crate::trace::{Name, Way};
+
+/// Topic and payload of a message that fences off what came before.
+const SENTINEL: &str = "sentinel";
+/// The topic of a message that is sent only for its PUBACK.
+const FENCE: &str = "fence";
+/// Its packet identifier, which no case uses.
+const FENCE_IDENTIFIER: PacketIdentifier = PacketIdentifier::new(0xFEDC).unwrap();
 
 /// Where the client's connections come in.
 #[derive(Debug)]
@@ -77,6 +84,11 @@ impl Bench {
     /// How long to wait for what must come.
     pub fn patience(&self) -> Duration {
         self.patience
+    }
+
+    /// How long the case has been running.
+    pub fn elapsed(&self) -> Duration {
+        self.log.elapsed()
     }
 
     /// Lets time pass.
@@ -167,6 +179,42 @@ impl Bench {
         self.must(Order::Subscribe(SubscribeOrder { filters, ..SubscribeOrder::default() })).await
     }
 
+    /// Gives an order that the library need not take, if what it asks for is against the standard. Gives back what the
+    /// client sent from then on until it had sent a later message of its application, or closed.
+    ///
+    /// # Errors
+    /// If what it sends is no packet.
+    pub async fn offer(&mut self, wire: &mut Wire, order: Order) -> Result<Vec<Packet>, Stop> {
+        // What the library refuses, it must not send either.
+        let _ = self.order(order).await?;
+        self.until_sentinel(wire).await
+    }
+
+    /// Has the application publish a last message: gives back what the client sent before it, or before it closed.
+    ///
+    /// # Errors
+    /// If what it sends is no packet.
+    pub async fn until_sentinel(&mut self, wire: &mut Wire) -> Result<Vec<Packet>, Stop> {
+        let sentinel = self.publish(SENTINEL, SENTINEL, 0);
+        // A client that is offended by the order before may have closed.
+        let _ = self.order(Order::Publish(Box::new(sentinel))).await?;
+        let is_sentinel = |packet: &Packet| matches!(packet, Packet::Publish(publish) if publish.payload == SENTINEL);
+        wire.until("a later message of the application", is_sentinel).await
+    }
+
+    /// Sees to it that the client has dealt with all that it was sent: it acknowledges one more message. Gives back what
+    /// it sent before that and was not asked for.
+    ///
+    /// # Errors
+    /// [`Stop::Setup`] if it does not acknowledge.
+    pub async fn dealt_with(&self, wire: &mut Wire) -> Result<Vec<Packet>, Stop> {
+        let packet_identifier = Some(FENCE_IDENTIFIER);
+        let (topic, qos) = (super::wire::text(FENCE), Qos::AtLeastOnce);
+        wire.send_publish(Publish { topic, qos, packet_identifier, ..Publish::default() }).await.setup()?;
+        let is_fence = |packet: &Packet| matches!(packet, Packet::Ack(ack) if ack.packet_identifier == FENCE_IDENTIFIER && ack.kind == AckKind::PubAck);
+        wire.until("PUBACK for one more message", is_fence).await
+    }
+
     /// Lets the client disconnect in good order.
     ///
     /// # Errors
@@ -197,6 +245,24 @@ impl Bench {
     pub async fn dialled(&mut self, order: ConnectOrder) -> Result<(Wire, Connect), Stop> {
         self.start(order).await?;
         self.connecting().await
+    }
+
+    /// Lets the client connect with what the library need not take. Gives back its CONNECT, if it sends one.
+    ///
+    /// # Errors
+    /// If what it sends is no packet.
+    pub async fn may_connect(&mut self, mut order: ConnectOrder) -> Result<Option<(Wire, Connect)>, Stop> {
+        (order.host, order.port) = self.door.address();
+        let (_, answer) = self.order(Order::Connect(Box::new(order))).await?;
+        if answer.is_err() {
+            return Ok(None);
+        }
+        let Ok(mut wire) = self.accept().await else { return Ok(None) };
+        match wire.connect().await {
+            Ok(connect) => Ok(Some((wire, connect))),
+            Err(failure) if wire.is_garbled() => Err(failure.into()),
+            Err(_) => Ok(None),
+        }
     }
 
     /// Accepts the client's next connection and takes its CONNECT.
@@ -232,7 +298,56 @@ impl Bench {
         Ok(wire)
     }
 
-    /// Lets the client connect again to resume its session, and accepts it.
+    /// As [`Bench::welcome`]; the client subscribes to everything, so that whatever the suite sends is its business.
+    ///
+    /// # Errors
+    /// [`Stop::Setup`] if that does not come about.
+    pub async fn subscriber(&mut self, order: ConnectOrder) -> Result<Wire, Stop> {
+        let mut wire = self.welcome(order).await?;
+        self.subscribe_to_all(&mut wire).await?;
+        Ok(wire)
+    }
+
+    /// Lets the client subscribe to everything, and grants it.
+    ///
+    /// # Errors
+    /// [`Stop::Setup`] if it does not ask.
+    pub async fn subscribe_to_all(&mut self, wire: &mut Wire) -> Result<(), Stop> {
+        self.ask("#", 2).await?;
+        let subscribe = wire.subscribing().await.setup()?;
+        wire.grant(&subscribe).await.setup()?;
+        let told = |event: &Event| matches!(event, Event::Subscribed { .. }).then_some(());
+        self.client.event("the SUBACK", self.patience, told).await.setup()
+    }
+
+    /// Cuts the connection, lets the client connect again to resume its session, and accepts it.
+    ///
+    /// # Errors
+    /// [`Stop::Setup`] if it does not come in.
+    pub async fn resume(&mut self, wire: Wire, session_present: bool) -> Result<Wire, Stop> {
+        self.cut(wire).await?;
+        self.welcome_back(session_present).await
+    }
+
+    /// Cuts the connection and waits until the application knows.
+    ///
+    /// # Errors
+    /// [`Stop::Setup`] if it is not told.
+    pub async fn cut(&mut self, wire: Wire) -> Result<(), Stop> {
+        wire.cut().await;
+        self.parted().await
+    }
+
+    /// Waits until the application knows that the connection has ended.
+    ///
+    /// # Errors
+    /// [`Stop::Setup`] if it is not told.
+    pub async fn parted(&mut self) -> Result<(), Stop> {
+        let ended = |event: &Event| matches!(event, Event::Disconnected { .. }).then_some(());
+        self.client.event("the end of the connection", self.patience, ended).await.setup()
+    }
+
+    /// Lets the client connect again after its connection has ended, to resume its session, and accepts it.
     ///
     /// # Errors
     /// [`Stop::Setup`] if it does not come in.
@@ -267,6 +382,16 @@ impl Bench {
         wire.closed().await
     }
 
+    /// As [`Bench::closed`], where 5.0 leaves open how thoroughly to check, and asks a client only to close if it can:
+    /// there, what the client lets pass is advice. 3.1.1 demands it [MQTT-4.8.0-1].
+    ///
+    /// # Errors
+    /// If it stays open.
+    pub async fn closed_if_checked(&self, wire: &mut Wire) -> Result<Vec<Packet>, Stop> {
+        let closed = self.closed(wire).await;
+        if self.is_v5() { closed.advisable() } else { Ok(closed?) }
+    }
+
     // --- what the application is told ---------------------------------------------------------------------------------
 
     /// The next event that `wanted` takes; `expected` says in words what is waited for.
@@ -287,6 +412,24 @@ impl Bench {
             _ => None,
         })
         .await
+    }
+
+    /// All messages that the application was told of and that were not asked for, once it has been told of one more.
+    ///
+    /// # Errors
+    /// If it is not told of that.
+    pub async fn messages(&mut self, wire: &mut Wire) -> Result<Vec<MessageEvent>, Failure> {
+        let topic = super::wire::text(SENTINEL);
+        wire.send_publish(Publish { topic, payload: SENTINEL.into(), ..Publish::default() }).await?;
+        let mut messages = Vec::new();
+        loop {
+            let message = self.message().await?;
+            match message.topic.as_str() {
+                SENTINEL => return Ok(messages),
+                FENCE => {}
+                _ => messages.push(message),
+            }
+        }
     }
 
     /// Events that nobody asked for yet, taken out.

@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 
 use super::relay::AnyStream;
-use super::verdict::Failure;
+use super::verdict::{Failure, Stop};
 use crate::codec::{
     Ack, AckKind, Auth, ConnAck, Connect, Disconnect, Packet, PacketIdentifier, Properties, Publish, Qos, Reader,
     Reason, SubAck, Subscribe, Subscription, SubscriptionOptions, Text, UnsubAck, Unsubscribe, Version, decode, encode,
@@ -174,9 +174,40 @@ impl Wire {
         sent.await.map_err(|_| Failure::new("a connection that stands", "the other side had closed it"))
     }
 
+    /// Sends a packet byte by byte.
+    ///
+    /// # Errors
+    /// If the connection is gone.
+    ///
+    /// # Panics
+    /// If the standard forbids the packet.
+    pub async fn send_byte_by_byte(&mut self, packet: &Packet) -> Result<(), Failure> {
+        let mut bytes = Vec::new();
+        #[allow(clippy::expect_used)]
+        encode(packet, self.version, &mut bytes).expect("cases send as bytes what the standard forbids");
+        self.log.left(self.link, self.way, bytes.clone().into());
+        for byte in bytes {
+            let sent = async {
+                self.stream.write_all(&[byte]).await?;
+                self.stream.flush().await
+            };
+            sent.await.map_err(|_| Failure::new("a connection that stands", "the other side had closed it"))?;
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
+
     /// Sends bytes that the other side need not take: it may have closed already.
     pub async fn try_send_bytes(&mut self, bytes: impl Into<Bytes>) {
         let _ = self.send_bytes(bytes).await;
+    }
+
+    /// Sends a packet that the other side need not take: it may have closed already.
+    ///
+    /// # Panics
+    /// If the standard forbids the packet.
+    pub async fn try_send(&mut self, packet: &Packet) {
+        let _ = self.send(packet).await;
     }
 
     /// A packet identifier that was not used on this connection yet.
@@ -369,6 +400,29 @@ impl Wire {
         self.expect(expected, |packet| Some(packet.clone())).await
     }
 
+    /// All packets that come before the first that is wanted, which is taken out too, or before the other side closes.
+    ///
+    /// # Errors
+    /// If bytes come that are no packet. [`Stop::Setup`] if neither comes.
+    pub(super) async fn until(&mut self, what: &str, wanted: impl Fn(&Packet) -> bool) -> Result<Vec<Packet>, Stop> {
+        let until = deadline(self.patience);
+        loop {
+            if let Some(place) = self.inbox.iter().position(&wanted) {
+                let before = self.inbox.drain(..place).collect();
+                self.inbox.pop_front();
+                return Ok(before);
+            }
+            if self.end.is_none() && self.read_until(until).await {
+                continue;
+            }
+            return match self.end {
+                Some(End::Closed) => Ok(self.rest()),
+                Some(End::Garbage(_)) => Err(Failure::new("packets", self.instead()).into()),
+                None => Err(Stop::Setup(Failure::new(what, self.instead()))),
+            };
+        }
+    }
+
     /// The next CONNACK.
     ///
     /// # Errors
@@ -489,6 +543,45 @@ impl Wire {
         .await
     }
 
+    /// The next SUBSCRIBE (where the suite plays the broker). It is not answered: see [`Wire::grant`].
+    ///
+    /// # Errors
+    /// If none comes.
+    pub async fn subscribing(&mut self) -> Result<Subscribe, Failure> {
+        self.expect("SUBSCRIBE", |packet| match packet {
+            Packet::Subscribe(subscribe) => Some(subscribe.clone()),
+            _ => None,
+        })
+        .await
+    }
+
+    /// Answers a SUBSCRIBE with the QoS that it asks for.
+    ///
+    /// # Errors
+    /// If the connection is gone.
+    pub async fn grant(&mut self, subscribe: &Subscribe) -> Result<(), Failure> {
+        let granted = |subscription: &Subscription| match subscription.options.qos {
+            Qos::AtMostOnce => Reason::Success,
+            Qos::AtLeastOnce => Reason::GrantedQos1,
+            Qos::ExactlyOnce => Reason::GrantedQos2,
+        };
+        let reasons = subscribe.subscriptions.iter().map(granted).collect();
+        let packet_identifier = subscribe.packet_identifier;
+        self.send(&Packet::SubAck(SubAck { packet_identifier, properties: Properties::new(), reasons })).await
+    }
+
+    /// The next UNSUBSCRIBE (where the suite plays the broker).
+    ///
+    /// # Errors
+    /// If none comes.
+    pub async fn unsubscribing(&mut self) -> Result<Unsubscribe, Failure> {
+        self.expect("UNSUBSCRIBE", |packet| match packet {
+            Packet::Unsubscribe(unsubscribe) => Some(unsubscribe.clone()),
+            _ => None,
+        })
+        .await
+    }
+
     /// The next PINGRESP.
     ///
     /// # Errors
@@ -556,6 +649,11 @@ impl Wire {
         self.end.is_some()
     }
 
+    /// Whether bytes have come that are no packet.
+    pub fn is_garbled(&self) -> bool {
+        matches!(self.end, Some(End::Garbage(_)))
+    }
+
     /// Reads once; false if nothing came by then.
     async fn read_until(&mut self, until: Instant) -> bool {
         let mut buffer = BytesMut::with_capacity(16 * 1024);
@@ -617,27 +715,6 @@ impl Wire {
 #[allow(clippy::expect_used)]
 pub fn text(string: &str) -> Text {
     Text::try_from(string.to_owned()).expect("cases send as bytes what MQTT cannot carry")
-}
-
-/// A packet by hand: its first byte, the remaining length, and what follows as it is.
-pub fn by_hand(first: u8, body: &[u8]) -> Vec<u8> {
-    let mut packet = vec![first];
-    let mut left = body.len();
-    loop {
-        let low = u8::try_from(left % 0x80).unwrap_or_default();
-        left /= 0x80;
-        packet.push(if left > 0 { low | 0x80 } else { low });
-        if left == 0 {
-            packet.extend_from_slice(body);
-            return packet;
-        }
-    }
-}
-
-/// A field by hand: its length in two bytes, and what it holds as it is.
-pub fn field(bytes: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
-    [&length.to_be_bytes()[..], bytes].concat()
 }
 
 fn words(reasons: &[Reason]) -> String {

@@ -3,7 +3,7 @@
 #![allow(dead_code)] // Until all sections have their mutants.
 
 use bytes::Bytes;
-use simrun::codec::{Fault, Packet, Version, decode};
+use simrun::codec::{Packet, Version, decode};
 use simrun::conform::relay::{Onward, Tamper};
 use simrun::trace::Way;
 
@@ -38,26 +38,6 @@ pub fn patch(way: Way, change: impl FnMut(Version, &mut Vec<u8>) + Send + 'stati
     Box::new(Patch(way, change))
 }
 
-/// Changes packets that go this way.
-pub fn change(way: Way, mut change: impl FnMut(Version, &mut Packet) + Send + 'static) -> Box<dyn Tamper> {
-    alter(move |version, of, mut packet, onward| {
-        if of == way {
-            change(version, &mut packet);
-        }
-        onward.packet(version, of, &packet);
-    })
-}
-
-/// Keeps packets from the broker that have such a fault; a packet's first byte tells which kind it is.
-pub fn overlooks(wanted: impl Fn(u8, Fault) -> bool + Send + 'static) -> Box<dyn Tamper> {
-    patch(Way::Up, move |version, bytes| {
-        let packet = decode(version, &Bytes::copy_from_slice(bytes));
-        if packet.is_err_and(|malformed| wanted(bytes[0], malformed.fault)) {
-            bytes.clear();
-        }
-    })
-}
-
 /// Loses packets that go this way.
 pub fn swallow(way: Way, wanted: impl Fn(Version, &Packet) -> bool + Send + 'static) -> Box<dyn Tamper> {
     alter(move |version, of, packet, onward| {
@@ -84,4 +64,65 @@ pub fn never_closes() -> Box<dyn Tamper> {
         }
     }
     Box::new(NeverCloses)
+}
+
+/// Sends a packet of its own, as bytes, ahead of each one that goes up and is wanted.
+pub fn ahead_of(
+    wanted: impl Fn(&Packet) -> bool + Send + 'static,
+    bytes: impl Fn(Version) -> Vec<u8> + Send + 'static,
+) -> Box<dyn Tamper> {
+    alter(move |version, way, packet, onward| {
+        if way == Way::Up && wanted(&packet) {
+            onward.send(way, bytes(version).into());
+        }
+        onward.packet(version, way, &packet);
+    })
+}
+
+/// Holds the first wanted packet that goes up back until the second has passed.
+pub fn swap(wanted: impl Fn(&Packet) -> bool + Send + 'static) -> Box<dyn Tamper> {
+    let (mut held, mut done) = (None, false);
+    alter(move |version, way, packet, onward| {
+        if done || way != Way::Up || !wanted(&packet) {
+            return onward.packet(version, way, &packet);
+        }
+        match held.take() {
+            None => held = Some(packet),
+            Some(first) => {
+                onward.packet(version, way, &packet);
+                onward.packet(version, way, &first);
+                done = true;
+            }
+        }
+    })
+}
+
+/// A client that does not close its connection.
+pub fn stays_open() -> Box<dyn Tamper> {
+    struct StaysOpen;
+    impl Tamper for StaysOpen {
+        fn passes(&mut self, _: Version, way: Way, bytes: Bytes, onward: &mut Onward) {
+            onward.send(way, bytes);
+        }
+
+        fn ends(&mut self, way: Way, onward: &mut Onward) {
+            if way == Way::Down {
+                onward.end(way);
+            }
+        }
+    }
+    Box::new(StaysOpen)
+}
+
+/// A packet's bytes.
+pub fn encoded(version: Version, packet: &Packet) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    simrun::codec::encode(packet, version, &mut bytes).expect("a packet that can be written");
+    bytes
+}
+
+/// The bytes that these hexadecimal digits stand for.
+pub fn bytes(hex: &str) -> Vec<u8> {
+    let digits: Vec<u8> = hex.chars().filter_map(|digit| digit.to_digit(16)?.try_into().ok()).collect();
+    digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
 }

@@ -197,6 +197,7 @@ impl Pilot {
             let config = config(&order)?;
             config.check().map_err(refused)?;
             self.target = *order;
+            self.line = None;
             self.client = Some(Client::new(config));
             self.handle(Input::Connect);
             return Ok(Answer::Ok);
@@ -204,10 +205,10 @@ impl Pilot {
         let Some(client) = &mut self.client else { return Err(Answer::Refused("not connected".to_owned())) };
         let token = match command.order {
             Order::Connect(_) => return Ok(Answer::Ok),
-            Order::Reconnect { clean_start: Some(true) } => {
-                return Err(Answer::Unsupported("clean_start".to_owned()));
-            }
-            Order::Reconnect { .. } => {
+            Order::Reconnect { clean_start } => {
+                if clean_start == Some(true) {
+                    client.forget_session(now);
+                }
                 self.handle(Input::Connect);
                 return Ok(Answer::Ok);
             }

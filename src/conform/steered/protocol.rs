@@ -101,6 +101,9 @@ pub struct ConnectOrder {
     pub authentication_method: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub authentication_data: Option<String>,
+    /// With what to answer each AUTH of 0x18, in hex; a client that knows the method need not look at it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authentication_answer: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub will: Option<WillOrder>,
 }

@@ -1,5 +1,31 @@
-//! Sessions, network connections, delivery retry (sections 4.1, 4.2 and 4.4).
+//! Session state (section 4.1).
 
+use simrun::codec::{AckKind, Packet, PacketIdentifier, Qos};
+use simrun::trace::Way;
+
+use super::client;
 use crate::mutants::Mutant;
+use crate::mutants::tools::alter;
 
-pub const MUTANTS: &[Mutant] = &[];
+/// The packet identifier of a message that came, and the one under which its repeats are passed on.
+const FIRST: PacketIdentifier = PacketIdentifier::new(7).unwrap();
+const REPEAT: PacketIdentifier = PacketIdentifier::new(8).unwrap();
+
+pub const MUTANTS: &[Mutant] = &[client(
+    "repeats at QoS 2 are passed on",
+    &["v3.1.1/MQTT-4.1.0-1", "v3.1.1/MQTT-4.1.0-2", "v3.1.1/MQTT-4.3.3-2", "v5/MQTT-4.1.0-1", "v5/MQTT-4.3.3-10"],
+    || {
+        alter(|version, way, mut packet, onward| {
+            match &mut packet {
+                Packet::Publish(publish) if way == Way::Down && publish.qos == Qos::ExactlyOnce && publish.dup => {
+                    publish.packet_identifier = Some(REPEAT);
+                }
+                Packet::Ack(ack) if ack.kind == AckKind::PubRec && ack.packet_identifier == REPEAT => {
+                    ack.packet_identifier = FIRST;
+                }
+                _ => {}
+            }
+            onward.packet(version, way, &packet);
+        })
+    },
+)];
