@@ -39,6 +39,9 @@ enum Command {
     Conform(Box<conform::ConformArguments>),
     /// Print the JSON Schema of scenario files, for editors
     Schema,
+    /// Be steered as a client by `simrun conform --client`: the line protocol on stdin and stdout
+    #[command(hide = true)]
+    Adapter,
 }
 
 /// What a run is told.
@@ -135,6 +138,10 @@ pub fn main() -> ExitCode {
     match cli.command {
         Some(Command::Conform(arguments)) => conform::conform(&arguments),
         Some(Command::Schema) => schema::print(),
+        Some(Command::Adapter) => match crate::conform::steered::speak() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => wrong(format!("not in the line protocol: {error}")),
+        },
         None if cli.run.real.real => real::run(&cli.run),
         None => run::run(&cli.run),
     }

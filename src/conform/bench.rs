@@ -9,6 +9,7 @@ use super::relay::AnyStream;
 use super::steered::Steered;
 use super::steered::protocol::{
     Answer, ConnectOrder, DisconnectOrder, Event, FilterOrder, MessageEvent, Order, PublishOrder, SubscribeOrder,
+    spelling,
 };
 use super::verdict::{Failure, Otherwise, Stop};
 use super::wire::{Log, Wire};
@@ -112,7 +113,7 @@ impl Bench {
     /// The order to connect: a client identifier, a clean start, one minute of keep alive.
     pub fn connect(&self, client_id: &str) -> ConnectOrder {
         ConnectOrder {
-            version: if self.is_v5() { "5".to_owned() } else { "3.1.1".to_owned() },
+            version: spelling(self.version).to_owned(),
             client_id: client_id.to_owned(),
             clean_start: Some(true),
             keep_alive: Some(60),
@@ -190,7 +191,8 @@ impl Bench {
         self.until_sentinel(wire).await
     }
 
-    /// Has the application publish a last message: gives back what the client sent before it, or before it closed.
+    /// Has the application publish a last message: gives back what the client sent before it, or before it closed, or
+    /// was stuck. Messages are acknowledged.
     ///
     /// # Errors
     /// If what it sends is no packet.
@@ -199,7 +201,7 @@ impl Bench {
         // A client that is offended by the order before may have closed.
         let _ = self.order(Order::Publish(Box::new(sentinel))).await?;
         let is_sentinel = |packet: &Packet| matches!(packet, Packet::Publish(publish) if publish.payload == SENTINEL);
-        wire.until("a later message of the application", is_sentinel).await
+        wire.settling_until(is_sentinel).await
     }
 
     /// Sees to it that the client has dealt with all that it was sent: it acknowledges one more message. Gives back what

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::LocalSet;
@@ -15,7 +16,7 @@ use super::lab::Lab;
 use super::relay::{self, AnyStream, Segments, Tampering};
 use super::result::{CaseResult, Death, Report, by_statement};
 use super::setup::Setup;
-use super::steered;
+use super::steered::{self, command::Fate};
 use super::suite::Chosen;
 use super::target::{Address, Target};
 use super::verdict::{Failure, Outcome, Stop};
@@ -360,6 +361,108 @@ async fn our_client_case(ours: &OurClient, chosen: Chosen) -> CaseResult {
     };
     let outcome = tokio::time::timeout(LONGEST, case).await.unwrap_or_else(|_| Err(stuck()));
     finish(chosen, outcome, &log, Role::Client)
+}
+
+/// Runs these cases against a client that a command starts, one process a case, at most [`PROCESSES`] at a time.
+///
+/// # Errors
+/// If it cannot begin: [`RunError::Unreachable`] if the command does not start, or is no adapter.
+pub fn check_client_command(
+    command: &str,
+    chosen: &[Chosen],
+    wanted: impl Fn(Id) -> bool,
+    options: &Options,
+    mut done: impl FnMut(&CaseResult),
+) -> Result<Report, RunError> {
+    let run = async {
+        let unreachable = |why| RunError::Unreachable { target: command.to_owned(), why };
+        let (client, process) = steered::command::start(command).await.map_err(unreachable)?;
+        let ready = client.ready().clone();
+        drop(client);
+        process.end().await;
+        let (cases, deaths) = client_cases(command, &ready.versions, chosen, options, &mut done).await;
+        Ok::<_, RunError>((ready.client, cases, deaths))
+    };
+    let (target, mut cases, deaths) = real()?.block_on(LocalSet::new().run_until(run))?;
+    cases.sort_by_key(|result| {
+        chosen.iter().position(|chosen| std::ptr::eq(chosen.case, result.case) && chosen.version == result.version)
+    });
+    let statements = by_statement(Role::Client, &cases, wanted);
+    Ok(Report { target, role: Role::Client, cases, statements, deaths })
+}
+
+/// How many clients run at a time: each is a process, and starting one is work.
+pub const PROCESSES: usize = 8;
+/// How long a client in a process may take to do something, in real time.
+const PROCESS_PATIENCE: Duration = Duration::from_secs(5);
+
+async fn client_cases(
+    command: &str,
+    versions: &[String],
+    chosen: &[Chosen],
+    options: &Options,
+    done: &mut impl FnMut(&CaseResult),
+) -> (Vec<CaseResult>, Vec<Death>) {
+    let room = Rc::new(Semaphore::new(options.side_by_side.clamp(1, PROCESSES)));
+    let (results, mut finished) = mpsc::unbounded_channel();
+    for chosen in chosen.iter().copied() {
+        let (command, room, results) = (command.to_owned(), room.clone(), results.clone());
+        let speaks = versions.iter().any(|version| version == steered::protocol::spelling(chosen.version));
+        tokio::task::spawn_local(async move {
+            let _permit = room.acquire().await;
+            let log = Log::new();
+            let case = command_case(&command, chosen, speaks, &log);
+            let (outcome, died) = tokio::time::timeout(LONGEST, case).await.unwrap_or_else(|_| (Err(stuck()), false));
+            let _ = results.send((finish(chosen, outcome, &log, Role::Client), died));
+        });
+    }
+    drop(results);
+    let (mut cases, mut deaths) = (Vec::new(), Vec::new());
+    while let Some((result, died)) = finished.recv().await {
+        done(&result);
+        if died {
+            deaths.push(Death { during: vec![Chosen { case: result.case, version: result.version }], restarted: true });
+        }
+        cases.push(result);
+    }
+    (cases, deaths)
+}
+
+/// Runs a case against a process of its own. Also says whether that died.
+async fn command_case(command: &str, chosen: Chosen, speaks: bool, log: &Log) -> (Outcome, bool) {
+    let case = match chosen.case.run {
+        _ if !speaks => return (Err(Stop::Skipped(format!("the client does not speak {}", chosen.version))), false),
+        Run::Client(case) => case,
+        Run::Internals(..) => {
+            return (Err(Stop::Skipped("no wire shows it: our own code is tested for it".to_owned())), false);
+        }
+        Run::Server(_) => return (Err(Stop::Skipped("a case for brokers".to_owned())), false),
+    };
+    let failed = |expected: &str, why: String| (Err(Stop::Setup(Failure::new(expected, why))), false);
+    let listener = match TcpListener::bind(("127.0.0.1", 0)).await {
+        Ok(listener) => listener,
+        Err(error) => return failed("a socket to listen on", error.to_string()),
+    };
+    let (client, mut process) = match steered::command::start(command).await {
+        Ok(started) => started,
+        Err(why) => return failed("a client that starts", why),
+    };
+    let mut bench = Bench::new(client, Door::Socket(listener), chosen.version, log.clone(), PROCESS_PATIENCE);
+    let outcome = case(&mut bench).await;
+    let fate = process.fate().await;
+    drop(bench);
+    process.end().await;
+    match fate {
+        None => (outcome, false),
+        // Whatever the case has seen: it was not the client that did it.
+        Some(fate) => {
+            let died = matches!(fate, Fate::Died(_));
+            (
+                Err(Stop::Setup(Failure::new("a client that lives on and keeps to the line protocol", fate.words()))),
+                died,
+            )
+        }
+    }
 }
 
 /// A world in which time passes only when nothing else is to be done.

@@ -582,6 +582,53 @@ impl Wire {
         .await
     }
 
+    /// Answers an UNSUBSCRIBE.
+    ///
+    /// # Errors
+    /// If the connection is gone.
+    pub async fn end(&mut self, unsubscribe: &Unsubscribe) -> Result<(), Failure> {
+        let count = if self.version == Version::V5 { unsubscribe.filters.len() } else { 0 };
+        let (packet_identifier, reasons) = (unsubscribe.packet_identifier, vec![Reason::Success; count]);
+        self.send(&Packet::UnsubAck(UnsubAck { packet_identifier, properties: Properties::new(), reasons })).await
+    }
+
+    /// All packets that come before the first that is wanted, or before the other side closes, or before it says no more
+    /// for as long as this side is patient. Messages are acknowledged as they come: some clients send one at a time.
+    ///
+    /// # Errors
+    /// If bytes come that are no packet.
+    pub(super) async fn settling_until(&mut self, wanted: impl Fn(&Packet) -> bool) -> Result<Vec<Packet>, Stop> {
+        let (mut before, mut received) = (Vec::new(), Vec::new());
+        loop {
+            let packet = match self.next("a further packet").await {
+                Ok(packet) => packet,
+                Err(failure) if self.is_garbled() => return Err(failure.into()),
+                Err(_) => return Ok(before),
+            };
+            if wanted(&packet) {
+                return Ok(before);
+            }
+            // An end that is gone is seen by whoever reads.
+            match &packet {
+                Packet::Publish(Publish { qos: Qos::AtLeastOnce, packet_identifier: Some(id), .. }) => {
+                    let _ = self.send_ack(AckKind::PubAck, *id).await;
+                }
+                Packet::Publish(Publish { qos: Qos::ExactlyOnce, packet_identifier: Some(id), .. }) => {
+                    received.push(*id);
+                    let _ = self.send_ack(AckKind::PubRec, *id).await;
+                }
+                Packet::Ack(ack) if ack.kind == AckKind::PubRel => {
+                    let _ = self.send_ack(AckKind::PubComp, ack.packet_identifier).await;
+                    if received.contains(&ack.packet_identifier) {
+                        continue;
+                    }
+                }
+                _ => {}
+            }
+            before.push(packet);
+        }
+    }
+
     /// The next PINGRESP.
     ///
     /// # Errors

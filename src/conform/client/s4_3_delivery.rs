@@ -379,7 +379,8 @@ async fn unwanted_messages_are_answered(bench: &mut Bench) -> Outcome {
     wire.publish(message("x", Qos::ExactlyOnce, 2)).await?;
     bench.subscribe_to_all(&mut wire).await?;
     bench.must(Order::Unsubscribe { filters: vec!["#".to_owned()], user_properties: Vec::new() }).await?;
-    wire.unsubscribing().await.setup()?;
+    let unsubscribe = wire.unsubscribing().await.setup()?;
+    wire.end(&unsubscribe).await.setup()?;
     wire.publish(message("x", Qos::AtLeastOnce, 3)).await?;
     wire.publish(message("x", Qos::ExactlyOnce, 4)).await?;
     Ok(())

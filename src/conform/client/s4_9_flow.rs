@@ -4,7 +4,6 @@ use super::{id, message};
 use crate::codec::{AckKind, Packet, Properties, Property, Publish, Qos, Value};
 use crate::conform::bench::Bench;
 use crate::conform::case::client_cases;
-use crate::conform::steered::protocol::Event;
 use crate::conform::verdict::{Otherwise, Outcome, Stop, ensure};
 use crate::conform::wire::Wire;
 
@@ -68,6 +67,7 @@ async fn more(bench: &mut Bench, wire: &mut Wire, under_way: &mut Vec<Publish>, 
 /// Brings as many messages under way as the server takes, and one more to wait.
 async fn used_up(bench: &mut Bench) -> Result<Wire, Stop> {
     let mut wire = offered(bench, 1).await?;
+    bench.subscribe_to_all(&mut wire).await?;
     bench.say(bench.publish("a", "under way", 1)).await?;
     wire.message().await.setup()?;
     bench.say(bench.publish("a", "waiting", 1)).await?;
@@ -87,10 +87,6 @@ async fn quota_holds_back_publish_alone(bench: &mut Bench) -> Outcome {
 /// With no quota left what the server sends is still dealt with.
 async fn packets_are_handled_without_quota(bench: &mut Bench) -> Outcome {
     let mut wire = used_up(bench).await?;
-    bench.ask("#", 2).await?;
-    let subscribe = wire.subscribing().await?;
-    wire.grant(&subscribe).await.setup()?;
-    bench.event("the SUBACK", |event| matches!(event, Event::Subscribed { .. }).then_some(())).await?;
     wire.publish(message("x", Qos::ExactlyOnce, 7)).await?;
     bench.message().await?;
     Ok(())

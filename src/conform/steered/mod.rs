@@ -1,5 +1,7 @@
 //! Clients that are checked, steered through the line protocol: ours in this process, or a command.
 
+mod adapter;
+pub mod command;
 mod ours;
 pub mod protocol;
 
@@ -10,6 +12,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+pub use adapter::speak;
 pub use ours::{Dial, hex, ours};
 use protocol::{Answer, Command, Event, Order, Ready, Said};
 

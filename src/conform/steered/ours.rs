@@ -30,6 +30,12 @@ pub type Dial = Rc<dyn Fn(&ConnectOrder) -> Dialling>;
 
 /// Our client, which dials with `dial`. Runs as a task of the local set that this is called in.
 pub fn ours(dial: Dial) -> Steered {
+    let (ready, orders, said) = pilot(dial);
+    Steered::new(ready, orders, said)
+}
+
+/// The same, by its channels.
+pub(super) fn pilot(dial: Dial) -> (Ready, mpsc::UnboundedSender<Command>, mpsc::UnboundedReceiver<Said>) {
     let (orders, commands) = mpsc::unbounded_channel();
     let (say, said) = mpsc::unbounded_channel();
     let pilot = Pilot {
@@ -46,9 +52,9 @@ pub fn ours(dial: Dial) -> Steered {
         protocol: PROTOCOL,
         client: format!("simrun {}", env!("CARGO_PKG_VERSION")),
         versions: vec!["3.1.1".to_owned(), "5".to_owned()],
-        lacks: Vec::new(),
+        lacks: vec!["ping".to_owned()],
     };
-    Steered::new(ready, orders, said)
+    (ready, orders, said)
 }
 
 /// Steers one client.

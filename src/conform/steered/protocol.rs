@@ -3,8 +3,18 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::codec::Version;
+
 /// The version of the protocol.
 pub const PROTOCOL: u32 = 1;
+
+/// How the protocol spells a version of MQTT.
+pub const fn spelling(version: Version) -> &'static str {
+    match version {
+        Version::V3_1_1 => "3.1.1",
+        Version::V5 => "5",
+    }
+}
 
 /// The first thing that a client says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -321,5 +331,20 @@ impl Said {
             _ => Answer::Ok,
         };
         Ok(Said::Answer(id, answer))
+    }
+
+    /// The line for it.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn write(&self) -> Result<String, serde_json::Error> {
+        match self {
+            Said::Event(event) => serde_json::to_string(event),
+            Said::Answer(id, Answer::Ok) => Ok(serde_json::json!({"re": id, "ok": true}).to_string()),
+            Said::Answer(id, Answer::Refused(why)) => Ok(serde_json::json!({"re": id, "refused": why}).to_string()),
+            Said::Answer(id, Answer::Unsupported(what)) => {
+                Ok(serde_json::json!({"re": id, "unsupported": what}).to_string())
+            }
+        }
     }
 }
