@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::AccessRule;
 use crate::codec::Qos;
 
 /// How a broker is set up. The default serves anyone, with limits that a test or a developer does not meet.
@@ -14,6 +15,8 @@ pub struct Config {
     pub users: BTreeMap<String, String>,
     /// Whether a client may connect without a user name.
     pub anonymous: bool,
+    /// What clients may publish and subscribe to: the first rule that applies decides, and without one they may.
+    pub access: Vec<AccessRule>,
     /// Whether promises wait for a disk: see [`Output::Store`](super::Output::Store).
     pub durable: bool,
     /// Whether sessions are reported as they come and go: see [`Output::Session`](super::Output::Session).
@@ -66,6 +69,7 @@ impl Default for Config {
             seed: 0,
             users: BTreeMap::new(),
             anonymous: true,
+            access: Vec::new(),
             durable: false,
             trace: false,
             connect_timeout: Duration::from_secs(10),

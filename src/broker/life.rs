@@ -49,7 +49,7 @@ impl Broker {
             properties: travelling(will.properties.borrowed()),
             expires: expiry.map(|seconds| self.now + Duration::from_secs(seconds.into())),
         };
-        self.route(Some(key), &topic, message);
+        self.admit(key, &topic, message);
     }
 
     /// Ends a session: its will is published, its subscriptions and messages are gone.

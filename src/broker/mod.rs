@@ -6,6 +6,7 @@
 //! | `link` | one connection: its bytes, its version, its keep alive, its end |
 //! | `connect` | CONNECT and its answer, authentication, takeover |
 //! | `access` | who may come in |
+//! | `rights` | what a client may publish and subscribe to |
 //! | `session` | what is kept for a client identifier |
 //! | `life` | how a session and its will end |
 //! | `publish` | a message comes in |
@@ -23,6 +24,7 @@ mod life;
 mod link;
 mod persist;
 mod publish;
+mod rights;
 mod session;
 mod settle;
 mod shared;
@@ -45,6 +47,7 @@ use crate::topic::{Index, Tree};
 
 pub use config::Config;
 use link::Link;
+pub use rights::{AccessRule, Action};
 use session::{Session, SessionKey};
 use shared::Groups;
 use subscribe::{Subscriber, Wanted};

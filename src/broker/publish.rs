@@ -109,16 +109,19 @@ impl Broker {
     }
 
     /// Passes on what a client published, if it may be passed on.
-    fn admit(&mut self, session: SessionKey, topic: &TopicName, message: Message) -> Reason {
+    pub(super) fn admit(&mut self, session: SessionKey, topic: &TopicName, message: Message) -> Reason {
         if topic.is_reserved() {
             // Topics that begin with `$` are the server's own (section 4.7.2).
             return Reason::NotAuthorized;
         }
-        if self.route(Some(session), topic, message) { Reason::Success } else { Reason::NoMatchingSubscribers }
+        if !self.may_publish(session, topic) {
+            return Reason::NotAuthorized; // 3.1.1 cannot say so: 3.3.5-2
+        }
+        if self.route(session, topic, message) { Reason::Success } else { Reason::NoMatchingSubscribers }
     }
 
     /// Keeps a message if it is to be retained, and hands it to every session subscribed; whether there was one.
-    pub(super) fn route(&mut self, origin: Option<SessionKey>, topic: &TopicName, message: Message) -> bool {
+    fn route(&mut self, origin: SessionKey, topic: &TopicName, message: Message) -> bool {
         let keep = message.retain || message.qos > Qos::AtMostOnce;
         let message = if keep { message.detached() } else { message };
         if message.retain {
@@ -131,13 +134,15 @@ impl Broker {
         });
         let mut matched = false;
         for group in groups {
-            if let Some(chosen) = self.choose_member(group) {
+            if let Some(chosen) = self.choose_member(group, topic) {
                 matched = true;
                 // A copy of its own, whatever else the member is subscribed to (4.8.2).
                 self.hand_out(chosen.0, &message, &[chosen]);
             }
         }
-        sessions.retain(|(session, wanted)| !(wanted.options.no_local && origin == Some(*session)));
+        sessions.retain(|(session, wanted)| {
+            !(wanted.options.no_local && origin == *session) && self.may_hear(*session, topic)
+        });
         sessions.sort_by_key(|(session, _)| *session);
         for of_one in sessions.chunk_by(|a, b| a.0 == b.0) {
             matched = true;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::session::SessionKey;
 use super::{Broker, Wanted};
-use crate::topic::Share;
+use crate::topic::{Share, TopicName};
 
 /// Names a group within one broker. Never used twice.
 pub(super) type GroupKey = u64;
@@ -52,15 +52,16 @@ impl Groups {
 }
 
 impl Broker {
-    /// The member whose turn it is: the next after the last one that is connected, else the next one.
-    pub(super) fn choose_member(&mut self, key: GroupKey) -> Option<(SessionKey, Wanted)> {
-        let group = self.groups.groups.get_mut(&key)?;
+    /// The member whose turn it is among those who may get the message: the next after the last one that is connected,
+    /// else the next one.
+    pub(super) fn choose_member(&mut self, key: GroupKey, topic: &TopicName) -> Option<(SessionKey, Wanted)> {
+        let group = self.groups.groups.get(&key)?;
         let after = group.last.map_or(0, |last| last + 1);
-        let mut turn = group.members.range(after..).chain(group.members.range(..after));
-        let sessions = &self.sessions;
-        let connected = turn.clone().find(|(session, _)| sessions[**session].link.is_some());
+        let turn = group.members.range(after..).chain(group.members.range(..after));
+        let mut turn = turn.filter(|(session, _)| self.may_hear(**session, topic));
+        let connected = turn.clone().find(|(session, _)| self.sessions[**session].link.is_some());
         let (&session, &wanted) = connected.or_else(|| turn.next())?;
-        group.last = Some(session);
+        self.groups.groups.get_mut(&key)?.last = Some(session);
         Some((session, wanted))
     }
 }

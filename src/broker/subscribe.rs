@@ -104,6 +104,9 @@ impl Broker {
         if target.filter().depth() > config.filter_levels_maximum {
             return Err(Reason::QuotaExceeded);
         }
+        if !self.may_subscribe(key, target.filter()) {
+            return Err(Reason::NotAuthorized);
+        }
         let subscriptions = &self.sessions[key].subscriptions;
         if subscriptions.len() >= config.subscriptions_maximum && !subscriptions.contains_key(asked.filter.as_bytes()) {
             return Err(Reason::QuotaExceeded);
@@ -150,8 +153,8 @@ impl Broker {
         let Target::Own(filter) = &subscribed.target else { return };
         let now = self.now;
         let mut messages: Vec<Message> = Vec::new();
-        self.retained.for_each_match(filter, |_, message| {
-            if !message.expired(now) {
+        self.retained.for_each_match(filter, |topic, message| {
+            if !message.expired(now) && self.may_hear(session, topic) {
                 messages.push(message.clone());
             }
         });

@@ -182,6 +182,7 @@ fn put_low_bytes(word: u64, len: usize, out: &mut Vec<u8>) {
     out.truncate(out.len() - WORD + len);
 }
 
+#[inline(never)]
 fn put_other(packet: &Packet, version: Version, out: &mut Vec<u8>) -> Result<(), Unencodable> {
     let packet_type = packet.packet_type();
     match packet {
@@ -218,6 +219,7 @@ fn put_other(packet: &Packet, version: Version, out: &mut Vec<u8>) -> Result<(),
     }
 }
 
+#[inline(never)]
 fn put_connect(connect: &Connect, out: &mut Vec<u8>) -> Result<(), Unencodable> {
     let Connect { version, clean_start, keep_alive, client_id, will, username, password, properties } = connect;
     let version = *version;
@@ -327,6 +329,7 @@ fn put_outcome(
     Ok(())
 }
 
+#[inline(never)]
 fn put_subscribe(subscribe: &Subscribe, version: Version, out: &mut Vec<u8>) -> Result<(), Unencodable> {
     let Subscribe { packet_identifier, properties, subscriptions } = subscribe;
     if subscriptions.is_empty() {
@@ -342,17 +345,32 @@ fn put_subscribe(subscribe: &Subscribe, version: Version, out: &mut Vec<u8>) -> 
     }
     put_request(PacketType::Subscribe, *packet_identifier, properties, filters, version, out)?;
     match version {
-        Version::V3_1_1 => put_filters(subscriptions, |options| options.qos.number(), out),
-        Version::V5 => put_filters(subscriptions, SubscriptionOptions::bits, out),
+        Version::V3_1_1 => put_filters(subscriptions, filters, |options| options.qos.number(), out),
+        Version::V5 => put_filters(subscriptions, filters, SubscriptionOptions::bits, out),
     }
     Ok(())
 }
 
+/// Writes topic filters with their options. They take `len` bytes, which are made first: to fill them is quicker than
+/// to append so many pieces.
 #[inline]
-fn put_filters(subscriptions: &[Subscription], bits: impl Fn(SubscriptionOptions) -> u8, out: &mut Vec<u8>) {
+fn put_filters(
+    subscriptions: &[Subscription],
+    len: usize,
+    bits: impl Fn(SubscriptionOptions) -> u8,
+    out: &mut Vec<u8>,
+) {
+    let start = out.len();
+    out.resize(start + len, 0);
+    let mut room = &mut out[start..];
     for Subscription { filter, options } in subscriptions {
-        put_field(out, filter.as_bytes());
-        out.push(bits(*options));
+        let (field, rest) = room.split_at_mut(2 + filter.len());
+        let (length, text) = field.split_at_mut(2);
+        // A `Text` is never longer than a field can be.
+        length.copy_from_slice(&u16::try_from(text.len()).unwrap_or(u16::MAX).to_be_bytes());
+        text.copy_from_slice(filter.as_bytes());
+        rest[0] = bits(*options);
+        room = &mut rest[1..];
     }
 }
 

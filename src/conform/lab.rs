@@ -14,6 +14,8 @@ use crate::trace::{Name, Way};
 
 /// The end of a case's client identifiers, after what makes them unlike those of other cases and runs.
 const ANYONE: &str = "0";
+/// What the message says that shows that nothing more comes before it.
+const LAST: &[u8] = b"sentinel";
 
 /// The laboratory of one case. Client identifiers and topics are the case's own, so that cases run side by side.
 #[derive(Debug)]
@@ -74,6 +76,14 @@ impl Lab {
     /// [`Stop::Skipped`].
     pub fn needs(&self, has: bool, what: &str) -> Result<(), Stop> {
         if has { Ok(()) } else { Err(Stop::Skipped(format!("the target has no {what}"))) }
+    }
+
+    /// Stops the case if the target does not serve this QoS.
+    ///
+    /// # Errors
+    /// [`Stop::Skipped`].
+    pub fn needs_qos(&self, qos: Qos) -> Result<(), Stop> {
+        self.needs(self.abilities.maximum_qos >= qos, &qos.to_string())
     }
 
     // --- names --------------------------------------------------------------------------------------------------------
@@ -201,6 +211,18 @@ impl Lab {
         let mut wire = self.client(name).await?;
         wire.subscribe(self.topic(filter), qos).await.setup()?;
         Ok(wire)
+    }
+
+    /// What `to` got before a last message that `from` publishes now to this topic: what `from` sent before to the same
+    /// topic at the same QoS would have come by then [MQTT-4.6.0-6].
+    ///
+    /// # Errors
+    /// If the last message does not come.
+    pub async fn heard(&self, to: &mut Wire, from: &mut Wire, topic: &str, qos: Qos) -> Result<Vec<Publish>, Stop> {
+        from.publish(self.publish(topic, LAST, qos)).await.setup()?;
+        let mut heard = to.messages_until(LAST).await?;
+        heard.pop();
+        Ok(heard)
     }
 
     // --- ends ---------------------------------------------------------------------------------------------------------

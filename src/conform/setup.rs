@@ -1,8 +1,9 @@
 //! What a case needs of its target beyond a broker with default settings. Our own broker is set up as asked; of a foreign
 //! one a profile says where it has been.
 
-use crate::broker::Config;
+use crate::broker::{AccessRule, Config};
 use crate::codec::Qos;
+use crate::topic::TopicFilter;
 
 /// A set-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -100,6 +101,11 @@ impl Setup {
             Setup::Users | Setup::AccessRules | Setup::Scram => {
                 config.users.insert(USER.to_owned(), PASSWORD.to_owned());
                 config.anonymous = false;
+                if self == Setup::AccessRules {
+                    let filter = TopicFilter::try_from(FORBIDDEN_TOPIC).ok();
+                    config.access =
+                        vec![AccessRule { user: None, client_id: None, action: None, filter, allow: false }];
+                }
             }
             Setup::MaximumQos0 => config.maximum_qos = Qos::AtMostOnce,
             Setup::MaximumQos1 => config.maximum_qos = Qos::AtLeastOnce,

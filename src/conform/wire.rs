@@ -764,6 +764,27 @@ pub fn text(string: &str) -> Text {
     Text::try_from(string.to_owned()).expect("cases send as bytes what MQTT cannot carry")
 }
 
+/// A packet by hand: its first byte, the remaining length, and what follows as it is.
+pub fn by_hand(first: u8, body: &[u8]) -> Vec<u8> {
+    let mut packet = vec![first];
+    let mut left = body.len();
+    loop {
+        let low = u8::try_from(left % 0x80).unwrap_or_default();
+        left /= 0x80;
+        packet.push(if left > 0 { low | 0x80 } else { low });
+        if left == 0 {
+            packet.extend_from_slice(body);
+            return packet;
+        }
+    }
+}
+
+/// A field by hand: its length in two bytes, and what it holds as it is.
+pub fn field(bytes: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
+    [&length.to_be_bytes()[..], bytes].concat()
+}
+
 fn words(reasons: &[Reason]) -> String {
     let reasons: Vec<String> = reasons.iter().map(Reason::to_string).collect();
     format!("a SUBACK with {}", reasons.join(", "))

@@ -40,6 +40,24 @@ impl TopicFilter {
         names.next().is_none()
     }
 
+    /// Whether this filter matches all that another matches. Judged level by level: of `+/#`, which happens to match
+    /// all that `#` does, it is not said.
+    pub fn covers(&self, other: &TopicFilter) -> bool {
+        if other.0.as_bytes().starts_with(b"$") && self.begins_with_wildcard() {
+            return false;
+        }
+        let mut others = other.levels();
+        for level in self.levels() {
+            match (level, others.next()) {
+                (Level::Multi, _) => return true,
+                (Level::Single, Some(Level::Literal(_) | Level::Single)) => {}
+                (Level::Literal(literal), Some(Level::Literal(other))) if literal == other => {}
+                _ => return false,
+            }
+        }
+        others.next().is_none()
+    }
+
     /// The levels between the slashes: at least one.
     pub fn levels(&self) -> impl DoubleEndedIterator<Item = Level<'_>> + Clone {
         self.0.as_str().split('/').map(|level| match level {

@@ -116,6 +116,12 @@ fn a_packet_within_a_chunk_is_not_copied() {
     assert_eq!(frame.as_ptr(), chunk.as_ptr());
     let Packet::Publish(publish) = decode(Version::V3_1_1, &frame).unwrap() else { panic!("a PUBLISH") };
     assert_eq!(publish.payload.as_ptr(), chunk[5..].as_ptr());
+
+    let mut reader = Reader::new(u32::MAX);
+    reader.feed(chunk.clone());
+    let Ok(Some(PacketRef::Publish(lent))) = reader.next_packet(Version::V3_1_1) else { panic!("a PUBLISH") };
+    assert_eq!(lent.topic.as_bytes().as_ptr(), chunk[4..].as_ptr());
+    assert_eq!(lent.shared_payload().as_ptr(), chunk[5..].as_ptr());
 }
 
 #[test]

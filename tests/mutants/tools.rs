@@ -3,7 +3,7 @@
 #![allow(dead_code)] // Until all sections have their mutants.
 
 use bytes::Bytes;
-use simrun::codec::{Packet, Version, decode};
+use simrun::codec::{Fault, Packet, Version, decode};
 use simrun::conform::relay::{Onward, Tamper};
 use simrun::trace::Way;
 
@@ -36,6 +36,26 @@ pub fn patch(way: Way, change: impl FnMut(Version, &mut Vec<u8>) + Send + 'stati
         }
     }
     Box::new(Patch(way, change))
+}
+
+/// Changes packets that go this way.
+pub fn change(way: Way, mut change: impl FnMut(Version, &mut Packet) + Send + 'static) -> Box<dyn Tamper> {
+    alter(move |version, of, mut packet, onward| {
+        if of == way {
+            change(version, &mut packet);
+        }
+        onward.packet(version, of, &packet);
+    })
+}
+
+/// Keeps packets from the broker that have such a fault; a packet's first byte tells which kind it is.
+pub fn overlooks(wanted: impl Fn(u8, Fault) -> bool + Send + 'static) -> Box<dyn Tamper> {
+    patch(Way::Up, move |version, bytes| {
+        let packet = decode(version, &Bytes::copy_from_slice(bytes));
+        if packet.is_err_and(|malformed| wanted(bytes[0], malformed.fault)) {
+            bytes.clear();
+        }
+    })
 }
 
 /// Loses packets that go this way.
