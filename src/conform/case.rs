@@ -83,6 +83,18 @@ macro_rules! client_cases {
     };
 }
 
+/// As `server_cases`, for what no wire shows: with the role whose behaviour it is.
+macro_rules! internal_cases {
+    ($($(#[$doc:meta])* $name:ident : Role::$role:ident, [$($claim:literal),* $(,)?];)*) => {
+        pub(super) const INTERNALS: &[$crate::conform::Case] = &[$($crate::conform::Case {
+            name: stringify!($name),
+            claims: &[$($claim),*],
+            setup: $crate::conform::Setup::Internals,
+            run: $crate::conform::Run::Internals($crate::rules::Role::$role, $name),
+        }),*];
+    };
+}
+
 macro_rules! setup {
     () => {
         $crate::conform::Setup::Plain
@@ -92,4 +104,4 @@ macro_rules! setup {
     };
 }
 
-pub(super) use {client_cases, server_cases, setup};
+pub(super) use {client_cases, internal_cases, server_cases, setup};

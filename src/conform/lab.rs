@@ -213,6 +213,26 @@ impl Lab {
         Ok(wire)
     }
 
+    /// A client whose session outlives its connection, subscribed to a topic filter of the case's own.
+    ///
+    /// # Errors
+    /// [`Stop::Setup`] if that does not come about.
+    pub async fn lasting_subscriber(&self, name: &str, filter: &str, qos: Qos) -> Result<Wire, Stop> {
+        let (mut wire, _) = self.join(self.connect_to_stay(name)).await?;
+        wire.subscribe(self.topic(filter), qos).await.setup()?;
+        Ok(wire)
+    }
+
+    /// Takes up the session of a client that came with [`Lab::connect_to_stay`].
+    ///
+    /// # Errors
+    /// [`Stop::Setup`] if there is no such session any more.
+    pub async fn resume(&self, name: &str) -> Result<Wire, Stop> {
+        let (wire, connack) = self.join(self.connect_to_stay(name)).await?;
+        ensure(connack.session_present, "CONNACK with Session Present 1", "CONNACK with Session Present 0").setup()?;
+        Ok(wire)
+    }
+
     /// What `to` got before a last message that `from` publishes now to this topic: what `from` sent before to the same
     /// topic at the same QoS would have come by then [MQTT-4.6.0-6].
     ///

@@ -30,6 +30,10 @@ impl Failure {
     pub fn new(expected: impl Into<String>, actual: impl Into<String>) -> Failure {
         Failure { expected: expected.into(), actual: actual.into() }
     }
+
+    fn about(self, what: &str) -> Failure {
+        Failure::new(format!("{what}: {}", self.expected), self.actual)
+    }
 }
 
 impl From<Failure> for Stop {
@@ -39,8 +43,14 @@ impl From<Failure> for Stop {
     }
 }
 
-/// For expectations whose failure is no breach of what the case claims.
-pub trait Otherwise<T> {
+/// For expectations whose failure is no breach of what the case claims, or needs more words.
+pub trait Otherwise<T>: Sized {
+    /// It is about this, one of several things that the case does.
+    ///
+    /// # Errors
+    /// The same, with `what` before what was expected.
+    fn about(self, what: &str) -> Self;
+
     /// It belongs to the set-up.
     ///
     /// # Errors
@@ -55,6 +65,10 @@ pub trait Otherwise<T> {
 }
 
 impl<T> Otherwise<T> for Result<T, Failure> {
+    fn about(self, what: &str) -> Self {
+        self.map_err(|failure| failure.about(what))
+    }
+
     fn setup(self) -> Result<T, Stop> {
         self.map_err(Stop::Setup)
     }
@@ -65,6 +79,15 @@ impl<T> Otherwise<T> for Result<T, Failure> {
 }
 
 impl<T> Otherwise<T> for Result<T, Stop> {
+    fn about(self, what: &str) -> Self {
+        self.map_err(|stop| match stop {
+            Stop::Failed(failure) => Stop::Failed(failure.about(what)),
+            Stop::Advice(failure) => Stop::Advice(failure.about(what)),
+            Stop::Setup(failure) => Stop::Setup(failure.about(what)),
+            Stop::Skipped(why) => Stop::Skipped(why),
+        })
+    }
+
     fn setup(self) -> Result<T, Stop> {
         self.map_err(|stop| match stop {
             Stop::Failed(failure) => Stop::Setup(failure),

@@ -764,6 +764,11 @@ pub fn text(string: &str) -> Text {
     Text::try_from(string.to_owned()).expect("cases send as bytes what MQTT cannot carry")
 }
 
+/// The packet identifier with this number; 1 for 0.
+pub fn identifier(number: u16) -> PacketIdentifier {
+    PacketIdentifier::new(number).unwrap_or(PacketIdentifier::MIN)
+}
+
 /// A packet by hand: its first byte, the remaining length, and what follows as it is.
 pub fn by_hand(first: u8, body: &[u8]) -> Vec<u8> {
     let mut packet = vec![first];

@@ -2,6 +2,8 @@
 
 #![allow(dead_code)] // Until all sections have their mutants.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use simrun::codec::{Fault, Packet, Version, decode};
 use simrun::conform::relay::{Onward, Tamper};
@@ -65,6 +67,35 @@ pub fn swallow(way: Way, wanted: impl Fn(Version, &Packet) -> bool + Send + 'sta
             onward.packet(version, of, &packet);
         }
     })
+}
+
+/// Delays packets that go this way; others overtake them.
+pub fn later(way: Way, span: Duration, wanted: impl Fn(&Packet) -> bool + Send + 'static) -> Box<dyn Tamper> {
+    struct Later<F>(Way, Duration, F);
+    impl<F: Fn(&Packet) -> bool + Send> Tamper for Later<F> {
+        fn passes(&mut self, version: Version, way: Way, bytes: Bytes, onward: &mut Onward) {
+            let late = way == self.0 && decode(version, &bytes).is_ok_and(|packet| (self.2)(&packet));
+            onward.later(if late { self.1 } else { Duration::ZERO }, way, bytes);
+        }
+    }
+    Box::new(Later(way, span, wanted))
+}
+
+/// Does not close a connection, though it says why it should be closed.
+pub fn lingers() -> Box<dyn Tamper> {
+    struct Lingers;
+    impl Tamper for Lingers {
+        fn passes(&mut self, _: Version, way: Way, bytes: Bytes, onward: &mut Onward) {
+            onward.send(way, bytes);
+        }
+
+        fn ends(&mut self, way: Way, onward: &mut Onward) {
+            if way == Way::Up {
+                onward.end(way);
+            }
+        }
+    }
+    Box::new(Lingers)
 }
 
 /// Does not close a connection, and keeps to itself why it should be closed.

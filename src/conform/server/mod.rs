@@ -38,6 +38,7 @@ pub(super) const ALL: &[&[Case]] = &[
     s4_1_sessions::CASES,
     s4_3_delivery::CASES,
     s4_7_topics::CASES,
+    s4_7_topics::INTERNALS,
     s4_8_shared::CASES,
     s4_9_flow::CASES,
     s4_13_errors::CASES,
