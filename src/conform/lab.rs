@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::abilities::Abilities;
+use super::raw::RawConnect;
 use super::setup::Setup;
 use super::target::Place;
 use super::verdict::{Failure, Otherwise, Stop, ensure};
@@ -30,6 +31,9 @@ pub struct Lab {
     /// What is to be cleaned up.
     traces: RefCell<Traces>,
 }
+
+/// A way to break a CONNECT, and what it is called.
+pub type Break = (&'static str, fn(&mut RawConnect));
 
 /// What a case leaves at a broker.
 #[derive(Debug, Default)]
@@ -267,6 +271,28 @@ impl Lab {
         if self.is_v5() { closed.advisable() } else { closed }
     }
 
+    /// Demands that the target turns away each of these CONNECTs: it closes, in 3.1.1 without a word, in 5.0 after a
+    /// CONNACK that refuses or none [MQTT-3.1.4-1].
+    ///
+    /// # Errors
+    /// If one of them gets another answer.
+    pub async fn turns_away(&self, broken: &[Break]) -> Result<(), Stop> {
+        for (what, break_it) in broken {
+            let mut raw = RawConnect::of(&self.connect("a"));
+            break_it(&mut raw);
+            let mut wire = self.dial("a").await?;
+            wire.send_bytes(raw.bytes()).await.setup()?;
+            let before = self.closed(&mut wire).await.about(what)?;
+            let allowed = match before.as_slice() {
+                [] => true,
+                [Packet::ConnAck(connack)] => self.is_v5() && connack.reason.is_error(),
+                _ => false,
+            };
+            ensure(allowed, "the connection closed", format!("first {}", names(&before))).about(what)?;
+        }
+        Ok(())
+    }
+
     /// Sees the target answer a good CONNECT on another connection: a dead target keeps nothing.
     ///
     /// # Errors
@@ -299,4 +325,10 @@ impl Lab {
     pub fn setup(&self) -> Setup {
         self.place.setup()
     }
+}
+
+/// The packets by name, for reports.
+pub fn names(packets: &[Packet]) -> String {
+    let names: Vec<&str> = packets.iter().map(|packet| packet.packet_type().name()).collect();
+    names.join(", ")
 }

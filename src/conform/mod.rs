@@ -9,6 +9,7 @@
 //! | `lab` | what a case for brokers works with |
 //! | `bench` | what a case for clients works with |
 //! | `wire` | the suite's end of one connection |
+//! | `raw` | a CONNECT put together by hand, to be broken |
 //! | `verdict` | how a case ends |
 //! | `setup` | what a case needs of its target |
 //! | `target/` | what is checked: our broker in simulated time, an address |
@@ -27,6 +28,7 @@ pub mod case;
 pub mod client;
 pub mod coverage;
 pub mod lab;
+pub mod raw;
 pub mod relay;
 pub mod result;
 pub mod run;

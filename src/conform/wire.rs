@@ -167,11 +167,50 @@ impl Wire {
     pub async fn send_bytes(&mut self, bytes: impl Into<Bytes>) -> Result<(), Failure> {
         let bytes = bytes.into();
         self.log.left(self.link, self.way, bytes.clone());
-        let sent = async {
-            self.stream.write_all(&bytes).await?;
+        self.write(&bytes).await
+    }
+
+    /// Sends the bytes of one packet in segments of one byte, two, four and so on.
+    ///
+    /// # Errors
+    /// If the connection is gone.
+    pub async fn send_in_segments(&mut self, packet: impl Into<Bytes>) -> Result<(), Failure> {
+        let mut packet = packet.into();
+        self.log.left(self.link, self.way, packet.clone());
+        let mut len = 1;
+        while !packet.is_empty() {
+            let segment = packet.split_to(len.min(packet.len()));
+            self.write(&segment).await?;
+            len *= 2;
+        }
+        Ok(())
+    }
+
+    /// Sends the bytes of several packets in one segment.
+    ///
+    /// # Errors
+    /// If the connection is gone.
+    pub async fn send_together(&mut self, packets: &[Vec<u8>]) -> Result<(), Failure> {
+        for packet in packets {
+            self.log.left(self.link, self.way, packet.clone().into());
+        }
+        self.write(&packets.concat()).await
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        let written = async {
+            self.stream.write_all(bytes).await?;
             self.stream.flush().await
         };
-        sent.await.map_err(|_| Failure::new("a connection that stands", "the other side had closed it"))
+        written.await.map_err(|_| Failure::new("a connection that stands", "the other side had closed it"))
+    }
+
+    /// What came that is no packet, if anything did, in words.
+    pub fn garbage(&self) -> Option<&str> {
+        match &self.end {
+            Some(End::Garbage(what)) => Some(what),
+            _ => None,
+        }
     }
 
     /// Sends a packet byte by byte.

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use simrun::codec::{Fault, Packet, Version, decode};
+use simrun::codec::{Fault, Packet, Properties, Property, Version, decode};
 use simrun::conform::relay::{Onward, Tamper};
 use simrun::trace::Way;
 
@@ -58,6 +58,54 @@ pub fn overlooks(wanted: impl Fn(u8, Fault) -> bool + Send + 'static) -> Box<dyn
             bytes.clear();
         }
     })
+}
+
+/// Changes the bytes of packets on their way up that the standard forbids, so that the broker sees others.
+pub fn mend(change: impl Fn(&mut Vec<u8>) + Send + 'static) -> Box<dyn Tamper> {
+    patch(Way::Up, move |version, bytes| {
+        if decode(version, &Bytes::copy_from_slice(bytes)).is_err() {
+            change(bytes);
+        }
+    })
+}
+
+/// As [`mend`]: puts letters in the place of these bytes, wherever they are.
+pub fn letters_for(wrong: &'static [u8]) -> Box<dyn Tamper> {
+    mend(move |bytes| {
+        while let Some(at) = bytes.windows(wrong.len()).position(|window| window == wrong) {
+            bytes[at..at + wrong.len()].fill(b'x');
+        }
+    })
+}
+
+/// All properties but this one.
+pub fn without(properties: &Properties, left_out: Property) -> Properties {
+    let kept = properties.iter().filter(|(property, _)| *property != left_out);
+    kept.fold(Properties::new(), |kept, (property, value)| kept.with(property, value))
+}
+
+/// Where the body of a packet begins.
+pub fn body(bytes: &[u8]) -> usize {
+    2 + bytes[1..].iter().take_while(|byte| **byte >= 0x80).count()
+}
+
+/// Changes the flags of a CONNECT on its way up.
+pub fn connect_flags(change: impl Fn(u8) -> u8 + Send + 'static) -> Box<dyn Tamper> {
+    patch(Way::Up, move |_, bytes| {
+        if bytes[0] >> 4 == 1 {
+            let flags = body(bytes) + 7;
+            bytes[flags] = change(bytes[flags]);
+        }
+    })
+}
+
+/// Changes the body of a packet, which is short, and its length with it.
+pub fn with_body(bytes: &mut Vec<u8>, change: impl FnOnce(&mut Vec<u8>)) {
+    let mut changed = bytes.split_off(body(bytes));
+    change(&mut changed);
+    bytes.truncate(1);
+    bytes.push(u8::try_from(changed.len()).expect("a short body"));
+    bytes.append(&mut changed);
 }
 
 /// Loses packets that go this way.

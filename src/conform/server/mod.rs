@@ -7,6 +7,8 @@ mod s3_12_ping;
 mod s3_14_disconnect;
 mod s3_15_auth;
 mod s3_1_connect;
+mod s3_1_sessions;
+mod s3_1_will;
 mod s3_2_connack;
 mod s3_3_publish;
 mod s3_4_acks;
@@ -27,6 +29,8 @@ pub(super) const ALL: &[&[Case]] = &[
     s1_5_data::CASES,
     s2_format::CASES,
     s3_1_connect::CASES,
+    s3_1_sessions::CASES,
+    s3_1_will::CASES,
     s3_2_connack::CASES,
     s3_3_publish::CASES,
     s3_4_acks::CASES,

@@ -7,6 +7,8 @@ mod s3_12_ping;
 mod s3_14_disconnect;
 mod s3_15_auth;
 mod s3_1_connect;
+mod s3_1_sessions;
+mod s3_1_will;
 mod s3_2_connack;
 mod s3_3_publish;
 mod s3_4_acks;
@@ -26,6 +28,8 @@ pub const ALL: &[&[Mutant]] = &[
     s1_5_data::MUTANTS,
     s2_format::MUTANTS,
     s3_1_connect::MUTANTS,
+    s3_1_sessions::MUTANTS,
+    s3_1_will::MUTANTS,
     s3_2_connack::MUTANTS,
     s3_3_publish::MUTANTS,
     s3_4_acks::MUTANTS,
