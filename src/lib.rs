@@ -21,6 +21,7 @@
 //!
 //! - [`drive`]: one loop between a machine and a byte stream. The only place that waits.
 //! - [`sim`]: a scenario in simulated time.
+//! - [`explore`]: many seeds, what breaks shrunk to a few lines.
 //! - [`conform`]: every numbered statement, for brokers and clients.
 //! - [`report`]: runs as a reader sees them.
 //! - [`cli`]: the command line.
@@ -32,6 +33,7 @@ pub mod client;
 pub mod codec;
 pub mod conform;
 pub mod drive;
+pub mod explore;
 pub mod flight;
 pub mod link;
 pub mod live;

@@ -23,7 +23,7 @@ impl Broker {
             return;
         }
         let session = &mut self.sessions[key];
-        let owed = Owed { place: session.take_place(), message };
+        let owed = Owed { place: session.take_place(), message, left: true };
         let next = session.queue.is_empty();
         match self.open_link(key) {
             Some(link) if next && self.may_send(key) => self.begin(key, link, owed),
@@ -59,8 +59,11 @@ impl Broker {
         match awaited {
             Awaited::PubComp => self.answer(link, AckKind::PubRel, packet, Reason::Success),
             Awaited::PubAck | Awaited::PubRec => {
-                let (message, place) = (owed.message.clone(), owed.place);
-                if !self.send_message(link, &message, Some(packet), true) {
+                let (message, place, dup) = (owed.message.clone(), owed.place, owed.left);
+                if let Some(owed) = self.sessions[key].outbound.value_mut(packet) {
+                    owed.left = true;
+                }
+                if !self.send_message(link, &message, Some(packet), dup) {
                     self.give_up(key, packet, awaited, place);
                 }
             }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::access::Exchange;
 use super::{Broker, Input, Output, Peer, Timer};
 use crate::codec::{
-    Connect, Disconnect, Packet, PacketRef, Properties, Property, Reader, Reason, Text, Value, Version,
+    Connect, Disconnect, Packet, PacketRef, Properties, Property, Publish, Reader, Reason, Text, Value, Version, decode,
 };
 use crate::link::{Cause, LinkId};
 use crate::time::Time;
@@ -226,7 +226,29 @@ impl Broker {
         self.timers.cancel(Timer::Connect(id));
         self.timers.cancel(Timer::KeepAlive(id));
         if let Some(session) = link.session() {
+            self.take_back(id, session, link.wire_version());
             self.leave(session);
+        }
+    }
+
+    /// Notes which messages for a connection that is gone never left, for they waited for the disk: the next connection
+    /// gets them as what they are, without DUP [MQTT-3.3.1-3].
+    fn take_back(&mut self, id: LinkId, session: SessionKey, version: Version) {
+        let mut held = Vec::new();
+        self.outputs.retain(|(_, output)| match output {
+            Output::Send(to, frame) if *to == id => {
+                held.push(frame.to_bytes());
+                false
+            }
+            _ => true,
+        });
+        for frame in held {
+            if let Ok(Packet::Publish(Publish { packet_identifier: Some(packet), dup: false, .. })) =
+                decode(version, &frame)
+                && let Some(owed) = self.sessions[session].outbound.value_mut(packet)
+            {
+                owed.left = false;
+            }
         }
     }
 

@@ -95,6 +95,8 @@ pub enum Output {
 pub enum SessionChange {
     /// It was made.
     Made,
+    /// It was read from the disk.
+    Restored,
     /// A new connection took it up.
     Resumed,
     /// It is gone, and all that was kept with it.

@@ -140,7 +140,7 @@ impl Broker {
         session.will = record.will.map(|(will, delay_seconds)| DelayedWill { will, delay_seconds });
         let key = self.sessions.insert(session);
         self.by_client_id.insert(client_id, key);
-        self.report(key, SessionChange::Made);
+        self.report(key, SessionChange::Restored);
         self.store_session(key);
         key
     }
@@ -148,7 +148,7 @@ impl Broker {
     fn restore_owed(&mut self, key: SessionKey, place: u64, record: OwedRecord) {
         let session = &mut self.sessions[key];
         session.next_place = session.next_place.max(place + 1);
-        let owed = Owed { place, message: record.message };
+        let owed = Owed { place, message: record.message, left: true };
         match record.sent {
             None => session.queue.push_back(owed),
             Some((packet, received)) => {

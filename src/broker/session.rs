@@ -55,6 +55,8 @@ pub(super) struct Owed {
     /// Its place in the order of what this session is owed.
     pub(super) place: u64,
     pub(super) message: Message,
+    /// Whether its PUBLISH may have been sent, once it has a packet identifier.
+    pub(super) left: bool,
 }
 
 impl Session {

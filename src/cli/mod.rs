@@ -3,6 +3,7 @@
 //! Exit codes: 0 everything held, 1 something did not, 2 the input was wrong.
 
 mod conform;
+mod explore;
 mod real;
 mod run;
 mod schema;
@@ -37,6 +38,8 @@ struct Cli {
 enum Command {
     /// Check a broker or a client against every numbered statement of MQTT 3.1.1 and 5.0
     Conform(Box<conform::ConformArguments>),
+    /// Run a scenario under thousands of orders of faults, and shrink what breaks to a few lines
+    Explore(Box<explore::ExploreArguments>),
     /// Print the JSON Schema of scenario files, for editors
     Schema,
     /// Be steered as a client by `simrun conform --client`: the line protocol on stdin and stdout
@@ -137,6 +140,7 @@ pub fn main() -> ExitCode {
     };
     match cli.command {
         Some(Command::Conform(arguments)) => conform::conform(&arguments),
+        Some(Command::Explore(arguments)) => explore::explore(&arguments),
         Some(Command::Schema) => schema::print(),
         Some(Command::Adapter) => match crate::conform::steered::speak() {
             Ok(()) => ExitCode::SUCCESS,

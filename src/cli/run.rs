@@ -183,15 +183,15 @@ fn write_trace(file: &Path, trace: &[Event]) -> std::io::Result<()> {
 }
 
 /// Wall time, for people.
-struct Stopwatch(#[allow(clippy::disallowed_types)] std::time::Instant);
+pub(super) struct Stopwatch(#[allow(clippy::disallowed_types)] std::time::Instant);
 
 impl Stopwatch {
     #[allow(clippy::disallowed_methods, clippy::disallowed_types)] // What a run took is said about it and is no part of it.
-    fn start() -> Stopwatch {
+    pub(super) fn start() -> Stopwatch {
         Stopwatch(std::time::Instant::now())
     }
 
-    fn seconds(&self) -> f64 {
+    pub(super) fn seconds(&self) -> f64 {
         self.0.elapsed().as_secs_f64()
     }
 }

@@ -125,6 +125,11 @@ impl<T> Outbound<T> {
         self.exchanges.get(&id).map(|exchange| exchange.awaited)
     }
 
+    /// What was kept with this exchange, to be changed.
+    pub fn value_mut(&mut self, id: PacketIdentifier) -> Option<&mut T> {
+        self.exchanges.get_mut(&id).map(|exchange| &mut exchange.value)
+    }
+
     /// What was kept with this exchange.
     pub fn value(&self, id: PacketIdentifier) -> Option<&T> {
         self.exchanges.get(&id).map(|exchange| &exchange.value)

@@ -120,6 +120,15 @@ impl Net for Host {
     fn saw(&mut self, _now: Time, _machine: &Machine, _seen: Seen<'_>) {}
 }
 
+/// Waits for the next SIGINT or SIGTERM.
+///
+/// # Errors
+/// If the operating system lets nobody wait for it.
+pub async fn signalled() -> io::Result<()> {
+    Signals::new()?.next().await;
+    Ok(())
+}
+
 /// SIGINT and SIGTERM.
 #[derive(Debug)]
 struct Signals {

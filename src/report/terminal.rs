@@ -98,6 +98,7 @@ fn change_word(change: crate::broker::SessionChange) -> &'static str {
     use crate::broker::SessionChange;
     match change {
         SessionChange::Made => "made",
+        SessionChange::Restored => "restored from the disk",
         SessionChange::Resumed => "resumed",
         SessionChange::Ended => "ended",
     }

@@ -1,6 +1,8 @@
 //! What is known of a connection before its next packet, and of the session that it belongs to.
 
+use std::cell::{Ref, RefCell};
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use super::{Role, Side};
 use crate::codec::{AckKind, ConnAck, Connect, Packet, Publish, Qos, Reason, Text, Version};
@@ -20,15 +22,29 @@ pub(super) enum Step {
 pub(super) type Exchanges = BTreeMap<u16, Step>;
 
 /// What outlives a connection: the exchanges that each side began.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 struct Session {
     judged: Exchanges,
     opposite: Exchanges,
 }
 
-/// Sessions by client identifier.
+/// Sessions by whose they are: for a server each client identifier's, for a client its own. Connections share them, for the
+/// next one may begin before both ends of the last one know that it is over.
 #[derive(Debug, Default)]
-pub(super) struct Sessions(BTreeMap<Text, Session>);
+pub(super) struct Sessions {
+    stored: BTreeMap<Text, Rc<RefCell<Session>>>,
+    /// The judged side has been restarted.
+    pub restarted: bool,
+}
+
+impl Session {
+    fn begun_by(&mut self, side: Side) -> &mut Exchanges {
+        match side {
+            Side::Judged => &mut self.judged,
+            Side::Opposite => &mut self.opposite,
+        }
+    }
+}
 
 /// One connection so far.
 #[derive(Debug)]
@@ -39,7 +55,9 @@ pub(super) struct Conversation {
     pub connect: Option<Box<Connect>>,
     /// The CONNACK.
     pub connack: Option<ConnAck>,
-    session: Session,
+    /// The client, by name.
+    client: Text,
+    session: Rc<RefCell<Session>>,
     /// The packet identifiers of SUBSCRIBE and UNSUBSCRIBE that are not answered, with the number of their filters.
     pub requests: BTreeMap<u16, (bool, usize)>,
     /// Exchanges that the judged side has begun or repeated on this connection and that are not over.
@@ -47,6 +65,8 @@ pub(super) struct Conversation {
     /// Topic aliases that the judged side has set.
     pub aliases: BTreeMap<u16, Text>,
     garbled: [bool; 2],
+    /// The judged side has been restarted since the session began: whether a message had been sent, it cannot know.
+    pub restarted: bool,
     /// Who has said DISCONNECT.
     pub said_goodbye: [bool; 2],
     /// How many packets the judged side has sent.
@@ -54,17 +74,20 @@ pub(super) struct Conversation {
 }
 
 impl Conversation {
-    pub(super) fn new(role: Role) -> Conversation {
+    /// A new connection of the client with this name.
+    pub(super) fn new(role: Role, client: &str) -> Conversation {
         Conversation {
             role,
             version: None,
             connect: None,
             connack: None,
-            session: Session::default(),
+            client: Text::try_from(client.to_owned()).unwrap_or_default(),
+            session: Rc::default(),
             requests: BTreeMap::new(),
             under_way: BTreeMap::new(),
             aliases: BTreeMap::new(),
             garbled: [false; 2],
+            restarted: false,
             said_goodbye: [false; 2],
             packets: 0,
         }
@@ -81,11 +104,11 @@ impl Conversation {
     }
 
     /// The exchanges that one side began.
-    pub(super) fn exchanges(&self, side: Side) -> &Exchanges {
-        match side {
-            Side::Judged => &self.session.judged,
-            Side::Opposite => &self.session.opposite,
-        }
+    pub(super) fn exchanges(&self, side: Side) -> Ref<'_, Exchanges> {
+        Ref::map(self.session.borrow(), |session| match side {
+            Side::Judged => &session.judged,
+            Side::Opposite => &session.opposite,
+        })
     }
 
     /// Whether this side has sent what is no packet.
@@ -97,12 +120,11 @@ impl Conversation {
         self.garbled[side as usize] = true;
     }
 
-    /// The connection has ended at one side: its session waits for the next one.
-    pub(super) fn ended(&mut self, _side: Side, sessions: &mut Sessions) {
-        if self.is_accepted()
-            && let Some(client_id) = self.client_id()
-        {
-            sessions.0.insert(client_id, self.session.clone());
+    /// Whose session it is.
+    fn owner(&self) -> Option<Text> {
+        match self.role {
+            Role::Server => self.client_id(),
+            Role::Client => Some(self.client.clone()),
         }
     }
 
@@ -122,9 +144,11 @@ impl Conversation {
             }
             Packet::ConnAck(connack) if self.connack.is_none() => {
                 self.connack = Some(connack.clone());
-                if let Some(client_id) = self.client_id() {
-                    let stored = sessions.0.remove(&client_id);
-                    self.session = stored.filter(|_| connack.session_present).unwrap_or_default();
+                if let Some(owner) = self.owner().filter(|_| !connack.reason.is_error()) {
+                    let stored = sessions.stored.get(&owner).filter(|_| connack.session_present);
+                    self.restarted = sessions.restarted && stored.is_some();
+                    self.session = stored.cloned().unwrap_or_default();
+                    sessions.stored.insert(owner, self.session.clone());
                 }
             }
             Packet::Publish(publish) => self.publish(side, publish),
@@ -155,15 +179,7 @@ impl Conversation {
         if side == Side::Judged {
             self.under_way.insert(identifier, publish.qos);
         }
-        let exchanges = self.exchanges_mut(side);
-        exchanges.insert(identifier, Step::Published(publish.clone()));
-    }
-
-    fn exchanges_mut(&mut self, side: Side) -> &mut Exchanges {
-        match side {
-            Side::Judged => &mut self.session.judged,
-            Side::Opposite => &mut self.session.opposite,
-        }
+        self.session.borrow_mut().begun_by(side).insert(identifier, Step::Published(publish.clone()));
     }
 
     /// PUBACK, PUBREC and PUBCOMP answer what the other side began; PUBREL goes on with one's own.
@@ -175,7 +191,8 @@ impl Conversation {
             AckKind::PubRec => reason.is_error(),
             AckKind::PubRel => false,
         };
-        let exchanges = self.exchanges_mut(begun_by);
+        let mut session = self.session.borrow_mut();
+        let exchanges = session.begun_by(begun_by);
         if over {
             exchanges.remove(&identifier);
         } else if let Some(step) = exchanges.get_mut(&identifier) {
@@ -184,6 +201,7 @@ impl Conversation {
                 _ => Step::Received,
             };
         }
+        drop(session);
         if begun_by == Side::Judged {
             if over {
                 self.under_way.remove(&identifier);

@@ -37,23 +37,30 @@ fn exchanges(look: fn(&Conversation, &Publish, Option<&Step>) -> Judgement) -> W
 }
 
 /// What begins an exchange has DUP 0.
-fn first(publish: &Publish, step: Option<&Step>) -> Judgement {
+fn first(so_far: &Conversation, publish: &Publish, step: Option<&Step>) -> Judgement {
     match step {
+        None if so_far.restarted => Silent,
         None => Judgement::of(!publish.dup, || "DUP on a message that was not sent before".to_owned()),
         Some(_) => Silent,
     }
 }
 
 fn first_copy() -> Watch {
-    exchanges(|_, publish, step| first(publish, step))
+    exchanges(first)
 }
 
 fn first_copy_at_qos_1() -> Watch {
-    exchanges(|_, publish, step| if publish.qos == Qos::AtLeastOnce { first(publish, step) } else { Silent })
+    exchanges(|so_far, publish, step| match publish.qos {
+        Qos::AtLeastOnce => first(so_far, publish, step),
+        _ => Silent,
+    })
 }
 
 fn first_copy_at_qos_2() -> Watch {
-    exchanges(|_, publish, step| if publish.qos == Qos::ExactlyOnce { first(publish, step) } else { Silent })
+    exchanges(|so_far, publish, step| match publish.qos {
+        Qos::ExactlyOnce => first(so_far, publish, step),
+        _ => Silent,
+    })
 }
 
 /// A repeat has DUP 1.

@@ -40,13 +40,28 @@ type Key = (String, Bytes);
 
 /// Holds the trace of a run against what was promised. The broker is called `broker`.
 pub fn history(trace: &[Event], broker: &str, circumstances: Circumstances) -> Findings {
-    let mut history = History { broker, circumstances, ..History::default() };
+    let mut history = History { broker, circumstances, twins: twins(trace), ..History::default() };
     for (place, event) in trace.iter().enumerate() {
         history.place = place;
         history.take_in(&event.what);
     }
     history.end();
     history.findings
+}
+
+/// The client identifiers that several clients connect with.
+fn twins(trace: &[Event]) -> BTreeSet<Text> {
+    let mut users: BTreeMap<Text, BTreeSet<&str>> = BTreeMap::new();
+    for event in trace {
+        if let What::Left(transfer) = &event.what
+            && transfer.bytes.first().is_some_and(|first| first >> 4 == 1)
+            && let Ok(Packet::Connect(connect)) = decode(Version::V5, &transfer.bytes)
+            && !connect.client_id.is_empty()
+        {
+            users.entry(connect.client_id.detached()).or_default().insert(&transfer.from);
+        }
+    }
+    users.into_iter().filter(|(_, users)| users.len() > 1).map(|(client_id, _)| client_id).collect()
 }
 
 #[derive(Debug, Default)]
@@ -58,6 +73,8 @@ struct History<'a> {
     sessions: BTreeMap<Text, Session>,
     /// The client identifier that each client has connected with last.
     identities: BTreeMap<Name, Text>,
+    /// Client identifiers that several clients use: what they are owed and have said, nobody can tell.
+    twins: BTreeSet<Text>,
     /// How often applications have said it, or may the broker for them as a will.
     said: BTreeMap<Key, usize>,
     /// For each publisher, topic and QoS what it said, in order.
@@ -228,7 +245,7 @@ impl History<'_> {
     }
 
     fn session(&mut self, client_id: &str, change: SessionChange) {
-        if change == SessionChange::Resumed {
+        if matches!(change, SessionChange::Resumed | SessionChange::Restored) {
             return;
         }
         let Ok(client_id) = Text::try_from(client_id.to_owned()) else { return };
@@ -257,7 +274,7 @@ impl History<'_> {
     /// The broker has got a message: it is owed to every session that has subscribed.
     fn received(&mut self, from: &Text, publish: &Publish) {
         // A topic that an alias stands for is known to the client alone; scenarios that use aliases are judged by rules.
-        if publish.topic.is_empty() {
+        if publish.topic.is_empty() || self.twins.contains(from) {
             return;
         }
         let key = (publish.topic.to_string(), publish.payload.clone());
@@ -270,23 +287,25 @@ impl History<'_> {
             return;
         }
         let Ok(topic) = TopicName::try_from(publish.topic.clone()) else { return };
-        let mut groups: BTreeMap<String, Vec<Text>> = BTreeMap::new();
+        // Whom it is for; and whether some of them may get it in a way that promises nothing.
+        let mut groups: BTreeMap<String, (Vec<Text>, bool)> = BTreeMap::new();
         for (client_id, session) in &self.sessions {
             for (filter, subscription) in &session.subscriptions {
-                let own = subscription.no_local && client_id == from;
-                if own || subscription.qos == Qos::AtMostOnce || session.limited {
+                if !subscription.target.filter().matches(&topic) {
                     continue;
                 }
-                if subscription.target.filter().matches(&topic) {
-                    let group = match &subscription.target {
-                        Target::Own(_) => format!("one {client_id}"),
-                        Target::Shared(..) => format!("group {filter}"),
-                    };
-                    groups.entry(group).or_default().push(client_id.clone());
-                }
+                let own = subscription.no_local && client_id == from;
+                let group = match &subscription.target {
+                    Target::Own(_) => format!("one {client_id}"),
+                    Target::Shared(..) => format!("group {filter}"),
+                };
+                let group = groups.entry(group).or_default();
+                group.0.push(client_id.clone());
+                let twin = self.twins.contains(client_id);
+                group.1 |= own || twin || subscription.qos == Qos::AtMostOnce || session.limited;
             }
         }
-        for sessions in groups.into_values() {
+        for (sessions, _) in groups.into_values().filter(|(_, unsure)| !unsure) {
             let unconfirmed = Some((from.clone(), identifier));
             self.owed.push(Owed { key: key.clone(), sessions, unconfirmed, place: self.place });
         }
@@ -352,12 +371,15 @@ impl History<'_> {
         let copies = session.subscriptions.values().filter(matching).count();
         let shared =
             session.subscriptions.values().any(|subscription| matches!(subscription.target, Target::Shared(..)));
-        let due = self.owed.iter().position(|owed| owed.key == key && owed.sessions.contains(&client_id));
+        // What is owed to this session alone comes before what any member of its group may get.
+        let owed = self.owed.iter().enumerate();
+        let due = owed.filter(|(_, owed)| owed.key == key && owed.sessions.contains(&client_id));
+        let due = due.min_by_key(|(_, owed)| owed.sessions.len()).map(|(place, _)| place);
         if let Some(due) = due {
             self.owed.remove(due);
             self.note(&REACHES_ALL, version, None);
         }
-        if message.retain {
+        if message.retain || self.twins.contains(&client_id) || self.said_by_twin(&key) {
             return;
         }
         let heard = self.heard.entry((client.clone(), key.clone())).or_default();
@@ -371,6 +393,12 @@ impl History<'_> {
         if !shared && said == 1 && heard == 1 {
             self.order(client, &key, version);
         }
+    }
+
+    fn said_by_twin(&self, key: &Key) -> bool {
+        let by = |publisher: &Name| self.identities.get(publisher).is_some_and(|id| self.twins.contains(id));
+        let mut lines = self.lines.iter().filter(|((publisher, topic, _), _)| *topic == key.0 && by(publisher));
+        lines.any(|(_, said)| said.contains(&key.1))
     }
 
     /// What is heard for the first time comes behind what was said before it.

@@ -37,7 +37,8 @@ fn new_publish(wanted: fn(&Publish) -> bool) -> Watch {
 
 fn unused(so_far: &Conversation, publish: &Publish) -> Judgement {
     let Some(identifier) = publish.packet_identifier else { return Silent };
-    let begun = so_far.exchanges(Side::Judged).get(&identifier.get());
+    let exchanges = so_far.exchanges(Side::Judged);
+    let begun = exchanges.get(&identifier.get());
     // The same message again without DUP is another matter: see `delivery`.
     let again = matches!(begun, Some(Step::Published(earlier)) if same_message(earlier, publish));
     let free = (begun.is_none() || again) && !so_far.requests.contains_key(&identifier.get());
@@ -107,7 +108,8 @@ fn echo() -> Watch {
 fn answer_by_qos() -> Watch {
     Box::new(|so_far, saw| {
         let Saw::Packet(Side::Judged, Packet::Ack(Ack { kind, packet_identifier, .. }), _) = saw else { return Silent };
-        let Some(Step::Published(publish)) = so_far.exchanges(Side::Opposite).get(&packet_identifier.get()) else {
+        let exchanges = so_far.exchanges(Side::Opposite);
+        let Some(Step::Published(publish)) = exchanges.get(&packet_identifier.get()) else {
             return Silent;
         };
         match (kind, publish.qos) {

@@ -31,7 +31,7 @@ use bytes::Bytes;
 
 use crate::codec::{Packet, Version, decode};
 use crate::link::LinkId;
-use crate::trace::{Event, Transfer, What};
+use crate::trace::{Event, Name, Transfer, What};
 
 use conversation::{Conversation, Sessions};
 pub use statements::{Id, Statement};
@@ -143,11 +143,12 @@ pub fn judge(trace: &[Event], role: Role, vantage: Vantage) -> Findings {
         match &event.what {
             What::Opened { link, client, broker } => {
                 let judged = if role == Role::Server { broker } else { client };
-                court.links.insert(*link, Case::new(role, judged));
+                court.links.insert(*link, Case::new(role, judged, client));
             }
             What::Left(transfer) => court.transfer(place, transfer, vantage, true),
             What::Arrived(transfer) => court.transfer(place, transfer, vantage, false),
             What::Closed { link, at, .. } => court.closed(place, *link, at),
+            What::Fault { word: "kill" | "power_off", began: true, .. } => court.sessions.restarted = true,
             _ => {}
         }
     }
@@ -165,15 +166,15 @@ struct Court {
 /// One connection.
 struct Case {
     /// The name of the judged side.
-    judged: crate::trace::Name,
+    judged: Name,
     conversation: Conversation,
     watches: Vec<(&'static Rule, Watch)>,
 }
 
 impl Case {
-    fn new(role: Role, judged: &crate::trace::Name) -> Case {
+    fn new(role: Role, judged: &Name, client: &Name) -> Case {
         let watches = rules().filter(|rule| rule.role == role).map(|rule| (rule, (rule.watch)())).collect();
-        Case { judged: judged.clone(), conversation: Conversation::new(role), watches }
+        Case { judged: judged.clone(), conversation: Conversation::new(role, client), watches }
     }
 }
 
@@ -212,12 +213,11 @@ impl Court {
         }
     }
 
-    fn closed(&mut self, place: usize, link: LinkId, at: &crate::trace::Name) {
+    fn closed(&mut self, place: usize, link: LinkId, at: &Name) {
         let Some(case) = self.links.get_mut(&link) else { return };
         let side = if *at == case.judged { Side::Judged } else { Side::Opposite };
         let version = case.conversation.version(Version::V5);
         case.show(&mut self.findings, version, place, Saw::Ended(side));
-        case.conversation.ended(side, &mut self.sessions);
     }
 }
 

@@ -67,6 +67,7 @@ pub fn line(event: &Event) -> String {
 fn changed(change: SessionChange) -> &'static str {
     match change {
         SessionChange::Made => "made",
+        SessionChange::Restored => "restored",
         SessionChange::Resumed => "resumed",
         SessionChange::Ended => "ended",
     }

@@ -49,13 +49,15 @@ struct Watched {
     broker: Name,
     version: Option<Version>,
     arriving: [Arriving; 2],
-    ends: u8,
+    opened: bool,
+    /// Which sides are not done with it, by the way in which they send.
+    open: [bool; 2],
 }
 
 impl Watched {
-    fn new(client: &Name, broker: &Name, ends: u8) -> Watched {
+    fn new(client: &Name, broker: &Name, open: [bool; 2]) -> Watched {
         let arriving = [Arriving::Packets(Reader::new(ANY_SIZE)), Arriving::Packets(Reader::new(ANY_SIZE))];
-        Watched { client: client.clone(), broker: broker.clone(), version: None, arriving, ends }
+        Watched { client: client.clone(), broker: broker.clone(), version: None, arriving, opened: false, open }
     }
 }
 
@@ -80,18 +82,19 @@ impl Recorder {
 
     /// A client dials: from now on the link has its names.
     pub fn dialled(&mut self, link: LinkId, client: &Name, broker: &Name) {
-        self.links.insert(link, Watched::new(client, broker, 2));
+        self.links.insert(link, Watched::new(client, broker, [true; 2]));
     }
 
     /// A client of which only the broker's end is seen is connected. [`Recorder::overheard`] notes its packets.
     pub fn overhear(&mut self, time: Time, link: LinkId, client: &Name, broker: &Name) {
-        self.links.insert(link, Watched::new(client, broker, 1));
+        self.links.insert(link, Watched::new(client, broker, [false, true]));
         self.opened(time, link);
     }
 
     /// The connection is made.
     pub fn opened(&mut self, time: Time, link: LinkId) {
-        if let Some(watched) = self.links.get(&link) {
+        if let Some(watched) = self.links.get_mut(&link) {
+            watched.opened = true;
             let (client, broker) = (watched.client.clone(), watched.broker.clone());
             self.note(time, What::Opened { link, client, broker });
         }
@@ -104,15 +107,18 @@ impl Recorder {
         }
     }
 
-    /// The side that sends `way` is done with the connection.
+    /// The side that sends `way` is done with the connection, which it was told of.
     pub fn closed(&mut self, time: Time, link: LinkId, way: Way, cause: Cause) {
         let Some(watched) = self.links.get_mut(&link) else { return };
+        if !watched.opened || !watched.open[way as usize] {
+            return;
+        }
         let at = match way {
             Way::Up => watched.client.clone(),
             Way::Down => watched.broker.clone(),
         };
-        watched.ends = watched.ends.saturating_sub(1);
-        if watched.ends == 0 {
+        watched.open[way as usize] = false;
+        if watched.open == [false; 2] {
             self.links.remove(&link);
         }
         self.note(time, What::Closed { link, at, cause });
