@@ -198,12 +198,14 @@ impl Broker {
     pub(super) fn close(&mut self, id: LinkId, cause: Cause) {
         let Some(link) = self.links.get(&id) else { return };
         let version = link.version;
+        let whose = link.session().map(|key| (self.sessions[key].client_id.clone(), link.wire_version()));
         if let (Version::V5, Some(_), Some(reason)) = (version, link.session(), cause.reason())
             && reason.allowed_in(crate::codec::PacketType::Disconnect)
         {
             let words = link.wants_problems.then(|| cause.to_string());
             self.tell(id, reason, words);
         }
+        self.leaving.extend(whose.map(|whose| (id, whose)));
         self.output(Output::Close(id, cause.clone()));
         self.closed(id, cause);
     }
@@ -226,14 +228,17 @@ impl Broker {
         self.timers.cancel(Timer::Connect(id));
         self.timers.cancel(Timer::KeepAlive(id));
         if let Some(session) = link.session() {
-            self.take_back(id, session, link.wire_version());
             self.leave(session);
         }
     }
 
     /// Notes which messages for a connection that is gone never left, for they waited for the disk: the next connection
     /// gets them as what they are, without DUP [MQTT-3.3.1-3].
-    fn take_back(&mut self, id: LinkId, session: SessionKey, version: Version) {
+    pub(super) fn take_back(&mut self, id: LinkId) {
+        let standing = self.links.get(&id).and_then(|link| Some((link.session()?, link.wire_version())));
+        let leaving = |(client_id, version)| Some((*self.by_client_id.get(&client_id)?, version));
+        let whose = standing.or_else(|| self.leaving.get(&id).cloned().and_then(leaving));
+        let Some((session, version)) = whose else { return };
         let mut held = Vec::new();
         self.outputs.retain(|(_, output)| match output {
             Output::Send(to, frame) if *to == id => {
@@ -243,10 +248,13 @@ impl Broker {
             _ => true,
         });
         for frame in held {
-            if let Ok(Packet::Publish(Publish { packet_identifier: Some(packet), dup: false, .. })) =
+            let Ok(Packet::Publish(Publish { packet_identifier: Some(packet), dup: false, payload, .. })) =
                 decode(version, &frame)
-                && let Some(owed) = self.sessions[session].outbound.value_mut(packet)
-            {
+            else {
+                continue;
+            };
+            let owed = self.sessions[session].outbound.value_mut(packet);
+            if let Some(owed) = owed.filter(|owed| owed.message.payload == payload) {
                 owed.left = false;
             }
         }

@@ -135,6 +135,8 @@ pub struct Broker {
     nonces: Chance,
     /// What waits for the host, and the mark that must be durable before.
     outputs: VecDeque<(Mark, Output)>,
+    /// Connections that are closed once what waits for the disk has been sent, and whose they were.
+    leaving: BTreeMap<LinkId, (Text, Version)>,
     changes: Vec<Change>,
     last_mark: Mark,
     stored: Mark,
@@ -156,6 +158,7 @@ impl Broker {
             names: Chance::new(config.seed, "broker", "client identifier"),
             nonces: Chance::new(config.seed, "broker", "nonce"),
             outputs: VecDeque::new(),
+            leaving: BTreeMap::new(),
             changes: Vec::new(),
             last_mark: Mark(0),
             stored: Mark(0),
@@ -176,7 +179,10 @@ impl Broker {
         match input {
             Input::Opened(link, peer) => self.opened(link, peer),
             Input::Received(link, bytes) => self.received(link, bytes),
-            Input::Closed(link, cause) => self.closed(link, cause),
+            Input::Closed(link, cause) => {
+                self.take_back(link);
+                self.closed(link, cause);
+            }
             Input::Congested(link) => self.set_congested(link, true),
             Input::Drained(link) => self.set_congested(link, false),
             Input::Stored(mark) => self.stored = self.stored.max(mark),
@@ -194,7 +200,11 @@ impl Broker {
             let at = self.outputs.iter().position(|(_, output)| matches!(output, Output::Store(..)))?;
             return self.outputs.remove(at).map(|(_, output)| output);
         }
-        self.outputs.pop_front().map(|(_, output)| output)
+        let (_, output) = self.outputs.pop_front()?;
+        if let Output::Close(link, _) = &output {
+            self.leaving.remove(link);
+        }
+        Some(output)
     }
 
     /// When [`Input::Timeout`] is due; early or late is harmless.
