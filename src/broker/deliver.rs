@@ -4,7 +4,7 @@
 use super::Broker;
 use super::link::Link;
 use super::session::{Owed, SessionKey};
-use crate::codec::{Ack, AckKind, Packet, PacketIdentifier, Property, Publish, Qos, Reason, Text, Value};
+use crate::codec::{AckKind, Packet, PacketIdentifier, Property, Publish, Qos, Reason, Text, Value};
 use crate::flight::Awaited;
 use crate::link::LinkId;
 use crate::message::Message;
@@ -136,11 +136,6 @@ impl Broker {
             link.aliases_out.insert(message.topic.clone(), alias.number);
         }
         sent
-    }
-
-    /// Sends PUBREL for a message whose PUBREC has come.
-    pub(super) fn send_pubrel(&mut self, id: LinkId, packet: PacketIdentifier, reason: Reason) {
-        self.send(id, &Packet::Ack(Ack::new(AckKind::PubRel, packet, reason)));
     }
 }
 

@@ -202,24 +202,32 @@ impl Broker {
         if let (Version::V5, Some(_), Some(reason)) = (version, link.session(), cause.reason())
             && reason.allowed_in(crate::codec::PacketType::Disconnect)
         {
-            let words = link.wants_problems.then(|| cause.to_string());
-            self.tell(id, reason, words);
+            let words = link.wants_problems.then(|| cause.to_string()).and_then(|words| Text::try_from(words).ok());
+            self.send_explained(id, words, |properties| Packet::Disconnect(Disconnect { reason, properties }));
         }
         self.leaving.extend(whose.map(|whose| (id, whose)));
         self.output(Output::Close(id, cause.clone()));
         self.closed(id, cause);
     }
 
-    /// Sends a DISCONNECT with a reason string, or without where that would be more than the client takes.
-    fn tell(&mut self, id: LinkId, reason: Reason, words: Option<String>) {
-        let mut disconnect = Disconnect::new(reason);
-        if let Some(words) = words.and_then(|words| Text::try_from(words).ok()) {
-            disconnect.properties = Properties::new().with(Property::ReasonString, Value::Text(words));
-            if self.send(id, &Packet::Disconnect(disconnect)) {
+    /// Sends a packet with these words as its reason string, or without where that would be more than the client takes.
+    pub(super) fn send_explained(&mut self, id: LinkId, words: Option<Text>, packet: impl Fn(Properties) -> Packet) {
+        if let Some(words) = words {
+            let properties = Properties::new().with(Property::ReasonString, Value::Text(words));
+            if self.send(id, &packet(properties)) {
                 return;
             }
         }
-        self.send(id, &Packet::Disconnect(Disconnect::new(reason)));
+        self.send(id, &packet(Properties::new()));
+    }
+
+    /// The words for a reason code that reports a failure, for a client of 5.0 that wants to know (section 3.1.2.11.7).
+    pub(super) fn words_for(&self, id: LinkId, reason: Reason) -> Option<Text> {
+        if !reason.is_error() {
+            return None;
+        }
+        let link = self.links.get(&id)?;
+        (link.version == Version::V5 && link.wants_problems).then(|| Text::literal(reason.words()))
     }
 
     /// A connection is gone; its session lives on or ends.

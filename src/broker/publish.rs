@@ -105,7 +105,10 @@ impl Broker {
 
     /// Sends one of the four acks.
     pub(super) fn answer(&mut self, id: LinkId, kind: AckKind, packet: PacketIdentifier, reason: Reason) {
-        self.send(id, &Packet::Ack(Ack::new(kind, packet, reason)));
+        let words = self.words_for(id, reason);
+        self.send_explained(id, words, |properties| {
+            Packet::Ack(Ack { kind, packet_identifier: packet, reason, properties })
+        });
     }
 
     /// Passes on what a client published, if it may be passed on.

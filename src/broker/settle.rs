@@ -40,7 +40,7 @@ impl Broker {
             Err(Unexpected::Awaits(Awaited::PubComp)) => Reason::Success,
             Err(_) => Reason::PacketIdentifierNotFound,
         };
-        self.send_pubrel(id, packet, reason);
+        self.answer(id, AckKind::PubRel, packet, reason);
     }
 
     /// PUBREL: the identifier may name a new message from now on.

@@ -4,8 +4,8 @@ use super::session::{SessionKey, Subscribed};
 use super::shared::GroupKey;
 use super::{Broker, Subscriber as Who};
 use crate::codec::{
-    Packet, Properties, Property, Qos, Reason, RetainHandling, SubAck, SubscribeRef, SubscriptionOptions,
-    SubscriptionRef, Text, TextRef, UnsubAck, Unsubscribe, Value, Version,
+    Packet, Property, Qos, Reason, RetainHandling, SubAck, SubscribeRef, SubscriptionOptions, SubscriptionRef, Text,
+    TextRef, UnsubAck, Unsubscribe, Value, Version,
 };
 use crate::link::{Cause, LinkId};
 use crate::message::Message;
@@ -71,7 +71,11 @@ impl Broker {
             });
         }
         let packet_identifier = subscribe.packet_identifier;
-        self.send(id, &Packet::SubAck(SubAck { packet_identifier, properties: Properties::default(), reasons }));
+        let refused = reasons.iter().find(|reason| reason.is_error());
+        let words = refused.and_then(|reason| self.words_for(id, *reason));
+        self.send_explained(id, words, |properties| {
+            Packet::SubAck(SubAck { packet_identifier, properties, reasons: reasons.clone() })
+        });
         for subscribed in retained {
             self.send_retained(session, &subscribed);
         }
@@ -186,6 +190,10 @@ impl Broker {
             reasons.clear();
         }
         let packet_identifier = unsubscribe.packet_identifier;
-        self.send(id, &Packet::UnsubAck(UnsubAck { packet_identifier, properties: Properties::default(), reasons }));
+        let refused = reasons.iter().find(|reason| reason.is_error());
+        let words = refused.and_then(|reason| self.words_for(id, *reason));
+        self.send_explained(id, words, |properties| {
+            Packet::UnsubAck(UnsubAck { packet_identifier, properties, reasons: reasons.clone() })
+        });
     }
 }
