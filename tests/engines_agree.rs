@@ -1,20 +1,13 @@
 //! Both engines are right about every shipped scenario, and the same messages reach the same applications.
 
+mod support;
+
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
 use simrun::scenario::{judge, read};
 use simrun::sim::{Engine, Run, run};
 use simrun::trace::What;
-
-fn shipped() -> Vec<PathBuf> {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios");
-    let mut files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.retain(|file| file.extension().is_some_and(|ending| ending == "yaml"));
-    files.sort();
-    assert!(!files.is_empty());
-    files
-}
+use support::scenarios::{name, shipped};
 
 /// Who heard what. At QoS 1 a message may be heard twice, on one engine and not on the other.
 fn heard(run: &Run) -> BTreeSet<(String, String, Vec<u8>)> {
@@ -31,7 +24,7 @@ fn heard(run: &Run) -> BTreeSet<(String, String, Vec<u8>)> {
 fn about_every_shipped_scenario() {
     let mut failures = Vec::new();
     for file in shipped() {
-        let name = file.file_name().unwrap().to_string_lossy().into_owned();
+        let name = name(&file);
         let scenario = read(&file).unwrap_or_else(|diagnosis| panic!("{diagnosis}")).scenario;
         let [direct, turmoil] = [Engine::Direct, Engine::Turmoil].map(|engine| {
             let run = run(&scenario, scenario.seed, engine);

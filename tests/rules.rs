@@ -1,21 +1,15 @@
 //! The rules on real runs: in no shipped scenario does our broker or client break a statement, and the scenarios between
 //! them exercise most that the rules watch.
 
+mod support;
+
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
 use simrun::codec::Version;
 use simrun::rules::{Id, Role, Vantage, judge, statements, watched};
 use simrun::scenario::read;
 use simrun::sim::{Engine, run, watch};
-
-fn shipped() -> Vec<PathBuf> {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios");
-    let mut files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.retain(|file| file.extension().is_some_and(|ending| ending == "yaml"));
-    files.sort();
-    files
-}
+use support::scenarios::shipped;
 
 #[test]
 fn no_shipped_scenario_breaks_a_statement() {

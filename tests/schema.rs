@@ -1,29 +1,16 @@
 //! Editors know scenarios by their JSON Schema: every shipped scenario is held against it, and what it refuses is refused
 //! by the reader too.
 
+mod support;
+
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use simrun::scenario::{read, schema};
-
-/// Every scenario that is shipped.
-fn shipped(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).expect("the folder is there") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            found.extend(shipped(&path));
-        } else if path.extension().is_some_and(|ending| ending == "yaml") {
-            found.push(path);
-        }
-    }
-    found.sort();
-    found
-}
+use support::scenarios::shipped;
 
 #[test]
 fn every_shipped_scenario_can_be_read() {
-    let scenarios = shipped(Path::new("scenarios"));
+    let scenarios = shipped();
     assert!(scenarios.iter().any(|path| path.ends_with("light_demo.yaml")));
     for path in scenarios {
         let loaded = read(&path).unwrap_or_else(|diagnosis| panic!("{diagnosis}"));
@@ -34,7 +21,7 @@ fn every_shipped_scenario_can_be_read() {
 #[test]
 fn every_shipped_scenario_fits_the_schema() {
     let validator = jsonschema::validator_for(&schema()).expect("the schema is one");
-    for path in shipped(Path::new("scenarios")) {
+    for path in shipped() {
         let text = fs::read_to_string(&path).expect("readable");
         let value: serde_json::Value = serde_yaml::from_str(&text).expect("YAML");
         let errors: Vec<String> =

@@ -1,6 +1,8 @@
 //! A broker with clients on strings: packets go in and come out, time passes when told to.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod scenarios;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 

@@ -1,0 +1,165 @@
+//! Planted bugs: for every scenario of `scenarios/bugs/` a patch of a few lines plants the bug that it tells of, and the
+//! scenario, which holds on the code as it is, then fails.
+//!
+//! ```text
+//! cargo test --test planted -- --ignored --nocapture
+//! ```
+//!
+//! plants each in a copy of the source under the target directory, builds it and runs its scenario; with
+//! `PLANTED=qos2` only those with `qos2` in their names. `tests/planted/README.md` has the table.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// The program without any bug planted.
+const SOUND: &str = env!("CARGO_BIN_EXE_simrun");
+
+/// The names of the files in a folder of the project that end so, without the ending.
+fn names(folder: &str, ending: &str) -> BTreeSet<String> {
+    let entries = fs::read_dir(Path::new(ROOT).join(folder)).expect("the folder is there");
+    let files = entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned());
+    files.filter_map(|file| file.strip_suffix(ending).map(str::to_owned)).collect()
+}
+
+#[test]
+fn every_bug_has_its_scenario_its_patch_and_its_line_in_the_table() {
+    let (scenarios, patches) = (names("scenarios/bugs", ".yaml"), names("tests/planted", ".patch"));
+    assert!(!patches.is_empty());
+    assert_eq!(scenarios, patches);
+    let table = fs::read_to_string(Path::new(ROOT).join("tests/planted/README.md")).expect("the table");
+    let missing: Vec<&String> = patches.iter().filter(|name| !table.contains(&format!("| `{name}` |"))).collect();
+    assert!(missing.is_empty(), "not in tests/planted/README.md: {missing:?}");
+}
+
+#[test]
+fn every_patch_still_applies() {
+    let rotten: Vec<String> =
+        names("tests/planted", ".patch").iter().filter_map(|name| patched(Path::new(ROOT), name).err()).collect();
+    assert!(rotten.is_empty(), "{}", rotten.join("\n"));
+}
+
+#[test]
+#[ignore = "builds the program once for every bug"]
+fn every_planted_bug_is_caught_by_its_scenario() {
+    let wanted = std::env::var("PLANTED").unwrap_or_default();
+    let scratch = Scratch::new();
+    let mut slipped = Vec::new();
+    for name in names("tests/planted", ".patch").into_iter().filter(|name| name.contains(&wanted)) {
+        let untouched = run(SOUND.as_ref(), &name);
+        assert!(untouched.status.success(), "{name} fails without its bug: {:#?}", failures(&untouched));
+        match scratch.with_bug(&name).map(|program| run(&program, &name)) {
+            Ok(output) if output.status.code() == Some(1) && !failures(&output).is_empty() => {
+                say(&format!("{name}"));
+                failures(&output).iter().for_each(|failure| say(&format!("  ✗ {failure}")));
+            }
+            Ok(output) => slipped.push(format!("{name}: {}", output.status)),
+            Err(why) => slipped.push(format!("{name}: {why}")),
+        }
+    }
+    assert!(slipped.is_empty(), "not caught:\n{}", slipped.join("\n"));
+}
+
+/// Runs the scenario of a bug.
+fn run(program: &Path, name: &str) -> Output {
+    let scenario = Path::new(ROOT).join("scenarios/bugs").join(name).with_extension("yaml");
+    let mut command = Command::new(program);
+    command.arg(scenario).args(["--engine", "direct"]).stdin(Stdio::null());
+    command.output().expect("it runs")
+}
+
+/// What failed: expectations, and the statements of the standard that rules and history saw broken, each once.
+fn failures(output: &Output) -> Vec<String> {
+    let text = String::from_utf8_lossy(&output.stdout);
+    let mut seen = BTreeSet::new();
+    let failed = text.lines().filter_map(|line| line.strip_prefix("✗ "));
+    let new = failed.filter(|line| {
+        let statement = line.split_whitespace().next().filter(|word| word.contains("/MQTT-"));
+        statement.is_none_or(|statement| seen.insert(statement.to_owned()))
+    });
+    new.map(str::to_owned).collect()
+}
+
+#[allow(clippy::print_stdout)] // With --nocapture it is what the command is for.
+fn say(line: &str) {
+    println!("{line}");
+}
+
+/// A copy of the source in which bugs are planted, and what is built from it: kept, so that only what a patch changes is
+/// built anew.
+struct Scratch {
+    tree: PathBuf,
+    built: PathBuf,
+}
+
+impl Scratch {
+    fn new() -> Scratch {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("planted");
+        Scratch { tree: folder.join("tree"), built: folder.join("built") }
+    }
+
+    /// The program with this bug in it.
+    fn with_bug(&self, name: &str) -> Result<PathBuf, String> {
+        for part in ["Cargo.toml", "Cargo.lock", "src", "benches"] {
+            mirror(&Path::new(ROOT).join(part), &self.tree.join(part));
+        }
+        for (file, text) in patched(&self.tree, name)? {
+            fs::write(file, text).expect("the copy can be written");
+        }
+        let mut command = Command::new(env!("CARGO"));
+        command.args(["build", "--locked", "--bin", "simrun"]).current_dir(&self.tree);
+        command.env("CARGO_TARGET_DIR", &self.built).env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_INCREMENTAL", "1");
+        let output = command.output().expect("cargo runs");
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+        }
+        Ok(self.built.join("debug").join("simrun").with_extension(std::env::consts::EXE_EXTENSION))
+    }
+}
+
+/// Makes a copy equal to its original. What is equal already is not touched, and so not built again.
+fn mirror(from: &Path, to: &Path) {
+    if from.is_dir() {
+        for entry in fs::read_dir(from).expect("a folder") {
+            let name = entry.expect("an entry").file_name();
+            mirror(&from.join(&name), &to.join(&name));
+        }
+    } else {
+        let text = fs::read(from).expect("a file");
+        if fs::read(to).ok().as_ref() != Some(&text) {
+            fs::create_dir_all(to.parent().expect("it is in a folder")).expect("a folder can be made");
+            fs::write(to, text).expect("the copy can be written");
+        }
+    }
+}
+
+/// The files that a patch (a unified diff) changes in a source tree, as they are with it; or why it does not apply. Lines
+/// may have moved, but what the patch shows of them must be there, and once only.
+fn patched(tree: &Path, name: &str) -> Result<Vec<(PathBuf, String)>, String> {
+    let patch = fs::read_to_string(Path::new(ROOT).join("tests/planted").join(name).with_extension("patch"))
+        .map_err(|error| format!("{name}: {error}"))?;
+    let mut files: Vec<(PathBuf, String)> = Vec::new();
+    for section in patch.split("\n--- ").skip(usize::from(!patch.starts_with("--- "))) {
+        let (head, hunks) = section.split_once("\n@@").ok_or_else(|| format!("{name}: no hunk"))?;
+        let file =
+            head.lines().find_map(|line| line.strip_prefix("+++ b/")).ok_or_else(|| format!("{name}: no file"))?;
+        let path = tree.join(file);
+        let mut text = fs::read_to_string(&path).map_err(|error| format!("{name}: {file}: {error}"))?;
+        for hunk in hunks.split("\n@@") {
+            let lines = || hunk.lines().skip(1);
+            let side = |other: char| {
+                lines().filter(move |line| !line.starts_with(other)).map(|line| line.get(1..).unwrap_or(""))
+            };
+            let [before, after] = ['+', '-'].map(|other| side(other).flat_map(|line| [line, "\n"]).collect::<String>());
+            if text.matches(&before).count() != 1 {
+                return Err(format!("{name}: {file} does not have, or has more than once:\n{before}"));
+            }
+            text = text.replacen(&before, &after, 1);
+        }
+        files.push((path, text));
+    }
+    Ok(files)
+}
