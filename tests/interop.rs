@@ -13,24 +13,27 @@ use std::sync::OnceLock;
 struct Broker {
     process: Child,
     port: String,
+    web_socket_port: String,
 }
 
 impl Broker {
     fn start() -> Broker {
         let mut process = Command::new(env!("CARGO_BIN_EXE_simrun"))
-            .args(["--real", "--profile", "apollo", "--listen", "127.0.0.1:0"])
+            .args(["--real", "--profile", "apollo", "--listen", "127.0.0.1:0", "--ws", "127.0.0.1:0"])
             .stdout(Stdio::piped())
             .spawn()
             .expect("the broker starts");
         let lines = BufReader::new(process.stdout.take().expect("piped")).lines();
         let mut lines = lines.map(|line| line.expect("the broker prints UTF-8"));
-        let port = lines.find_map(|line| {
-            let (_, rest) = line.split_once("127.0.0.1:")?;
-            Some(rest.chars().take_while(char::is_ascii_digit).collect::<String>())
-        });
+        let greeting = lines.find(|line| line.contains("://")).expect("the broker says where it listens");
+        let port = |scheme: &str| {
+            let (_, rest) = greeting.split_once(scheme).expect("an address");
+            rest.chars().take_while(char::is_ascii_digit).collect::<String>()
+        };
+        let (port, web_socket_port) = (port("mqtt://127.0.0.1:"), port("ws://127.0.0.1:"));
         // Somebody reads on, or the broker would wait for room in the pipe.
         std::thread::spawn(move || lines.for_each(drop));
-        Broker { process, port: port.expect("the broker says where it listens") }
+        Broker { process, port, web_socket_port }
     }
 }
 
@@ -69,8 +72,19 @@ fn file(name: &str) -> PathBuf {
 fn exercise(program: impl Fn(&Path) -> Command, version: &str) {
     let Some(peers) = peers() else { return };
     let broker = Broker::start();
-    let output = program(peers)
-        .args(["--port", &broker.port, "--user", "admin", "--password", "password", "--version", version])
+    passes(program(peers).args(["--port", &broker.port]), version);
+}
+
+/// As [`exercise`], over WebSocket.
+fn exercise_over_web_socket(program: impl Fn(&Path) -> Command, version: &str) {
+    let Some(peers) = peers() else { return };
+    let broker = Broker::start();
+    passes(program(peers).args(["--ws", "--port", &broker.web_socket_port]), version);
+}
+
+fn passes(program: &mut Command, version: &str) {
+    let output = program
+        .args(["--user", "admin", "--password", "password", "--version", version])
         .output()
         .expect("the exercise runs");
     let said = text(&output);
@@ -134,6 +148,16 @@ fn mqtt_js_in_3_1_1() {
 #[test]
 fn mqtt_js_in_5() {
     exercise(node, "5");
+}
+
+#[test]
+fn mqtt_js_over_web_socket_in_3_1_1() {
+    exercise_over_web_socket(node, "3.1.1");
+}
+
+#[test]
+fn mqtt_js_over_web_socket_in_5() {
+    exercise_over_web_socket(node, "5");
 }
 
 #[test]

@@ -85,6 +85,9 @@ struct RealArguments {
     /// Where to listen [default: 127.0.0.1:1883, or the scenario's port]; port 0 takes a free one and prints it
     #[arg(long, value_name = "ADDRESS:PORT", requires = "real")]
     listen: Option<SocketAddr>,
+    /// Where to listen for MQTT over WebSocket too, at the path /mqtt; port 0 takes a free one and prints it
+    #[arg(long, value_name = "ADDRESS:PORT", requires = "real", conflicts_with = "scenario")]
+    ws: Option<SocketAddr>,
     /// A user who may connect; from then on nobody else may. May be given several times
     #[arg(long, value_name = "NAME:PASSWORD", requires = "real", conflicts_with = "scenario")]
     user: Vec<String>,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::run::{breaches, failures, load, title, verdicts, watched, write_traces};
 use super::{FAILED, Profile, RealArguments, RunArguments, say, wrong};
 use crate::broker::Config;
-use crate::live::{self, Played, Terms};
+use crate::live::{self, Listen, Played, Terms, Transport};
 use crate::report::terminal::{self, Terminal};
 use crate::scenario::{self, Loaded, setup};
 use crate::sim;
@@ -49,7 +49,10 @@ fn play(arguments: &RunArguments, path: &Path) -> ExitCode {
         return exit;
     }
     let terminal = Terminal::new(&sim::names(&loaded.scenario), arguments.verbose);
-    let ready = |local| say(&format!("{}\n{}", greeting(local, &config), title(&loaded)));
+    let ready = |address| {
+        let listen = Listen { transport: Transport::Tcp, address };
+        say(&format!("{}\n{}", greeting(&[listen], &config), title(&loaded)));
+    };
     let watch = |event: &_| {
         if let Some(line) = terminal.line(event, None) {
             say(&format!("{line}\n"));
@@ -118,11 +121,12 @@ fn serve(arguments: &RealArguments) -> ExitCode {
         config.anonymous = false;
     }
     let address = arguments.listen.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-    if let Some(exit) = open_to_all(address, &config) {
+    let mut listens = vec![Listen { transport: Transport::Tcp, address }];
+    listens.extend(arguments.ws.map(|address| Listen { transport: Transport::WebSocket, address }));
+    if let Some(exit) = listens.iter().find_map(|listen| open_to_all(listen.address, &config)) {
         return exit;
     }
-    let greeting = |local: SocketAddr| say(&greeting(local, &config));
-    match live::serve(config.clone(), address, greeting) {
+    match live::serve(config.clone(), &listens, |local| say(&greeting(local, &config))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => wrong(format_args!("error: {error}")),
     }
@@ -140,7 +144,7 @@ fn open_to_all(address: SocketAddr, config: &Config) -> Option<ExitCode> {
 }
 
 /// What is listening, and how to reach it.
-fn greeting(local: SocketAddr, config: &Config) -> String {
+fn greeting(local: &[Listen], config: &Config) -> String {
     let who = match config.users.keys().next() {
         Some(user) => format!(" -u {user} -P …"),
         None => String::new(),
@@ -150,10 +154,21 @@ fn greeting(local: SocketAddr, config: &Config) -> String {
         1 => format!("user {}", config.users.keys().next().map_or("", String::as_str)),
         n => format!("{n} users"),
     };
-    let (host, port) = (local.ip(), local.port());
+    let urls: Vec<String> = local.iter().map(url).collect();
+    let reach = local.first().map_or(SocketAddr::from((Ipv4Addr::LOCALHOST, MQTT_PORT)), |listen| listen.address);
+    let (host, port) = (reach.ip(), reach.port());
     format!(
-        "simrun: listening on mqtt://{local} (MQTT 3.1.1 and 5.0; {access}); Ctrl-C stops it\n\
+        "simrun: listening on {} (MQTT 3.1.1 and 5.0; {access}); Ctrl-C stops it\n\
          \x20 mosquitto_sub -h {host} -p {port}{who} -t '#' -v\n\
-         \x20 mosquitto_pub -h {host} -p {port}{who} -t hello -m world\n"
+         \x20 mosquitto_pub -h {host} -p {port}{who} -t hello -m world\n",
+        urls.join(" and ")
     )
+}
+
+fn url(listen: &Listen) -> String {
+    let path = match listen.transport {
+        Transport::Tcp => "",
+        Transport::WebSocket => "/mqtt",
+    };
+    format!("{}://{}{path}", listen.transport.scheme(), listen.address)
 }

@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use super::delay::Delayed;
-use super::{Clock, LiveError, Signals, accept, chance, listen};
+use super::{Clock, Listen, LiveError, Signals, Transport, accept, chance, listen};
 use crate::link::LinkId;
 use crate::scenario::Scenario;
 use crate::sim;
@@ -70,7 +70,7 @@ pub fn play(
 ) -> Result<Played, LiveError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let listener = listen(terms.address).await?;
+        let listener = listen(Listen { transport: Transport::Tcp, address: terms.address }).await?;
         let address = listener.local_addr()?;
         let mut signals = Signals::new()?;
         ready(address);
@@ -204,7 +204,7 @@ impl World for Sockets {
     }
 
     async fn accept(&self, listener: &TcpListener) -> (Delayed<TcpStream>, SocketAddr) {
-        let (stream, address) = accept(listener).await;
+        let (_, stream, address) = accept(std::slice::from_ref(listener)).await;
         (Delayed::new(stream, End::Broker(address), self.stage.clone()), address)
     }
 

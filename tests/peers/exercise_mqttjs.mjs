@@ -30,12 +30,13 @@ const { values: args } = parseArgs({
     user: { type: 'string' },
     password: { type: 'string' },
     version: { type: 'string' },
+    ws: { type: 'boolean', default: false }, // over WebSocket
     only: { type: 'string', multiple: true, default: [] },
     skip: { type: 'string', multiple: true, default: [] },
   },
 });
 if (!args.port || !args.user || !args.password || !['3.1.1', '5'].includes(args.version)) {
-  console.error('usage: exercise_mqttjs.mjs --port P --user U --password P --version 3.1.1|5 [--only NAME] [--skip NAME]');
+  console.error('usage: exercise_mqttjs.mjs --port P --user U --password P --version 3.1.1|5 [--ws] [--only NAME] [--skip NAME]');
   process.exit(2);
 }
 const v5 = args.version === '5';
@@ -89,7 +90,7 @@ class Peer {
     this.options = {
       host: args.host,
       port: Number(args.port),
-      protocol: 'mqtt',
+      ...(args.ws ? { protocol: 'ws', path: '/mqtt' } : { protocol: 'mqtt' }),
       protocolVersion: v5 ? 5 : 4,
       clientId,
       clean,
