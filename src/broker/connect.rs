@@ -55,13 +55,10 @@ impl Broker {
     /// Says no in a CONNACK, if the version has one for it, and closes.
     pub(super) fn refuse(&mut self, id: LinkId, reason: Reason) {
         if reason.allowed_in(PacketType::ConnAck) {
-            let refusal = |properties| Packet::ConnAck(ConnAck { session_present: false, reason, properties });
-            let words = Properties::new().with(Property::ReasonString, Value::Text(Text::literal(reason.words())));
-            // The words are left out where they are not wanted, or more than the client takes [MQTT-3.2.2-19].
-            let wanted = self.links.get(&id).is_some_and(|link| link.wants_problems && link.version == Version::V5);
-            if !(wanted && self.send(id, &refusal(words))) {
-                self.send(id, &refusal(Properties::new()));
-            }
+            let words = self.words_for(id, reason);
+            self.send_explained(id, words, |properties| {
+                Packet::ConnAck(ConnAck { session_present: false, reason, properties })
+            });
         }
         self.close(id, Cause::Refused(reason));
     }

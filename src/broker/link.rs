@@ -210,7 +210,8 @@ impl Broker {
         self.closed(id, cause);
     }
 
-    /// Sends a packet with these words as its reason string, or without where that would be more than the client takes.
+    /// Sends a packet with these words as its reason string, or without where that would be more than the client
+    /// takes (as 5.0 demands for each packet that may have one, first in 3.2.2-19).
     pub(super) fn send_explained(&mut self, id: LinkId, words: Option<Text>, packet: impl Fn(Properties) -> Packet) {
         if let Some(words) = words {
             let properties = Properties::new().with(Property::ReasonString, Value::Text(words));
