@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::{FAILED, complain, is_broken_pipe, say, wrong};
 use crate::conform::coverage::cover;
 use crate::conform::result::{Report, Verdict};
-use crate::conform::run::{Options, OurClient, RunError, check_broker, check_our_client};
+use crate::conform::run::{Options, OurClient, RunError, check_broker, check_client_command, check_our_client};
 use crate::conform::suite::{Selection, choose};
 use crate::conform::target::{Address, Ours, PATIENCE, Profile, Target, Url};
 use crate::report::conform::{Document, Matrix, junit, markdown, page, terminal};
@@ -38,6 +38,10 @@ pub(super) struct ConformArguments {
     /// The broker to check: mqtt://[user:password@]host:port
     #[arg(long, value_name = "URL")]
     target: Option<String>,
+    /// The client to check: a command that starts an adapter around it, steered through the line protocol of
+    /// tests/adapters/README.md
+    #[arg(long, value_name = "COMMAND", conflicts_with_all = ["target", "patience"])]
+    client: Option<String>,
     /// What is known of the target beyond its address (YAML): where it has which set-up, how to start it again
     #[arg(long, value_name = "FILE", requires = "target")]
     profile: Option<PathBuf>,
@@ -151,6 +155,14 @@ fn read_profile(file: &Path) -> Result<Profile, String> {
 /// One run, as broker and, where the target is ours, as client.
 fn run(arguments: &ConformArguments, selections: &[Selection], target: Option<&Address>) -> Result<Document, RunError> {
     let wanted = |id: Id| selections.is_empty() || selections.iter().any(|selection| selection.asks_for(id));
+    if let Some(command) = &arguments.client {
+        let clients = choose(Role::Client, selections);
+        let progress = progress(clients.len());
+        let options = Options { side_by_side: arguments.side_by_side.max(1), ..Options::default() };
+        let report = check_client_command(command, &clients, wanted, &options, |_| progress.inc(1))?;
+        progress.finish_and_clear();
+        return Ok(Document::of(&report.target.clone(), &repetition(arguments), &[report]));
+    }
     let chosen = choose(Role::Server, selections);
     let Some(address) = target else {
         let clients = choose(Role::Client, selections);
@@ -173,6 +185,9 @@ fn run(arguments: &ConformArguments, selections: &[Selection], target: Option<&A
 /// What repeats a part of this run.
 fn repetition(arguments: &ConformArguments) -> String {
     let mut words = String::new();
+    if let Some(command) = &arguments.client {
+        let _ = write!(words, "--client '{command}'");
+    }
     if let Some(target) = &arguments.target {
         let _ = write!(words, "--target {target}");
     }

@@ -278,7 +278,10 @@ async fn try_broker_case(
     let mut lab = Lab::new(place, abilities.clone(), version, prefix, log.clone());
     let outcome = case(&mut lab).await;
     if !target.is_simulated() {
+        // Tidying up is no part of the case.
+        let trace = log.take();
         lab.clean_up().await;
+        log.put_back(trace);
     }
     outcome
 }

@@ -41,6 +41,13 @@ impl Log {
         self.recorder.borrow_mut().take()
     }
 
+    /// Only this has happened, and what comes after it.
+    pub fn put_back(&self, trace: Vec<Event>) {
+        let mut recorder = self.recorder.borrow_mut();
+        recorder.take();
+        trace.into_iter().for_each(|event| recorder.note(event.time, event.what));
+    }
+
     /// How long it has been kept.
     pub fn elapsed(&self) -> Duration {
         self.start.elapsed()
