@@ -53,7 +53,7 @@ fn every_planted_bug_is_caught_by_its_scenario() {
         assert!(untouched.status.success(), "{name} fails without its bug: {:#?}", failures(&untouched));
         match scratch.with_bug(&name).map(|program| run(&program, &name)) {
             Ok(output) if output.status.code() == Some(1) && !failures(&output).is_empty() => {
-                say(name);
+                say(&name);
                 failures(&output).iter().for_each(|failure| say(&format!("  ✗ {failure}")));
             }
             Ok(output) => slipped.push(format!("{name}: {}", output.status)),
