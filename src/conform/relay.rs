@@ -71,7 +71,7 @@ impl Onward {
 pub enum Segments {
     /// As they come.
     Alike,
-    /// One byte each.
+    /// One byte each; of long writes the first [`SINGLE_BYTES`] only.
     Bytes,
     /// As few as can be: what comes within two milliseconds leaves together.
     Merged,
@@ -192,9 +192,13 @@ fn write(
     sender
 }
 
+/// How much of one write goes out in single bytes: every packet but the largest, which would take seconds.
+const SINGLE_BYTES: usize = 2048;
+
 async fn write_bytes(to: &mut (impl tokio::io::AsyncWrite + Unpin), bytes: &[u8]) -> std::io::Result<()> {
-    for byte in bytes {
-        to.write_all(std::slice::from_ref(byte)).await?;
+    let (single, rest) = bytes.split_at(bytes.len().min(SINGLE_BYTES));
+    for piece in single.chunks(1).chain(rest.chunks(SINGLE_BYTES)) {
+        to.write_all(piece).await?;
         to.flush().await?;
         tokio::task::yield_now().await;
     }
