@@ -1,5 +1,6 @@
 //! The conformance suite on our own broker and client, in simulated time: every statement is kept.
 
+use simrun::conform::coverage::cover;
 use simrun::conform::result::{Report, Verdict};
 use simrun::conform::run::{Options, OurClient, check_broker, check_our_client};
 use simrun::conform::suite::choose;
@@ -35,4 +36,24 @@ fn our_client_keeps_every_statement() {
     let chosen = choose(Role::Client, &[]);
     let report = check_our_client(&OurClient::default(), &chosen, |_| true, |_| {}).expect("it runs");
     assert_eq!(breaches(&report), Vec::<String>::new());
+}
+
+/// How every statement is covered, by role: reviewed as a difference when it changes.
+#[test]
+fn every_statement_is_covered() {
+    let mut text = String::new();
+    let mut uncovered = Vec::new();
+    for role in [Role::Server, Role::Client] {
+        for (id, cover) in cover(role) {
+            let mut by: Vec<String> = cover.cases.iter().map(|case| (*case).to_owned()).collect();
+            by.extend(cover.rule.then(|| "a rule".to_owned()));
+            by.extend(cover.excuse.map(|reason| format!("excused: {reason}")));
+            text.push_str(&format!("{role:?} {id}: {}\n", by.join(", ")));
+            if !cover.is_covered() {
+                uncovered.push(format!("{role:?} {id}"));
+            }
+        }
+    }
+    insta::assert_snapshot!(text);
+    insta::assert_snapshot!("not_covered_yet", uncovered.join("\n"));
 }

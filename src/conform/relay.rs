@@ -71,7 +71,7 @@ impl Onward {
 pub enum Segments {
     /// As they come.
     Alike,
-    /// One byte each; of long writes the first [`SINGLE_BYTES`] only.
+    /// One byte each; of a long write the first two thousand only.
     Bytes,
     /// As few as can be: what comes within two milliseconds leaves together.
     Merged,
