@@ -222,6 +222,12 @@ impl Broker {
         self.links.get(&link).map(|link| &link.peer)
     }
 
+    /// The connections there are: what their other ends are called, their version once it is known, and the beginning
+    /// of a packet that has come.
+    pub fn standing(&self) -> impl Iterator<Item = (LinkId, &Peer, Option<Version>, Bytes)> {
+        self.links.iter().map(|(id, link)| (*id, &link.peer, link.version(), link.reader.unread_bytes()))
+    }
+
     /// How many connections there are.
     pub fn connections(&self) -> usize {
         self.links.len()

@@ -65,10 +65,18 @@ impl Reader {
 
     /// Everything that waits in it, taken out as it came.
     pub fn rest(&mut self) -> Bytes {
-        let mut rest = std::mem::take(&mut self.begun);
-        rest.extend_from_slice(self.unread());
-        self.later.drain(..).for_each(|bytes| rest.extend_from_slice(&bytes));
+        let rest = self.unread_bytes();
+        self.begun.clear();
+        self.later.clear();
         (self.chunk, self.at) = (Bytes::new(), 0);
+        rest
+    }
+
+    /// A copy of everything that waits in it, as it came.
+    pub fn unread_bytes(&self) -> Bytes {
+        let mut rest = self.begun.clone();
+        rest.extend_from_slice(self.unread());
+        self.later.iter().for_each(|bytes| rest.extend_from_slice(bytes));
         rest.into()
     }
 

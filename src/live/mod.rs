@@ -3,13 +3,21 @@
 //! | file | what |
 //! |---|---|
 //! | `mod` | the broker alone, until a signal |
+//! | `core` | the thread that owns it, and its plain TCP connections |
+//! | `outgoing` | what waits to be sent on one of them |
+//! | `control` | the way to that thread from others |
+//! | `witness` | what happens, as events for those who watch |
 //! | `scenario` | a scenario in real time: broker, clients, faults |
 //! | `websocket` | MQTT over WebSocket |
 //! | `delay` | a network's latency, which loopback lacks |
 
+mod control;
+mod core;
 mod delay;
+mod outgoing;
 mod scenario;
 pub mod websocket;
+mod witness;
 
 use std::hash::{BuildHasher, RandomState};
 use std::io;
@@ -17,17 +25,16 @@ use std::net::SocketAddr;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use socket2::{Domain, Socket};
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::task::JoinSet;
 
-use crate::broker::{Broker, Config, Peer};
-use crate::drive::{External, Net, Seen, Stream, drive};
-use crate::machine::Machine;
-use crate::store::{Change, Restored};
+use crate::broker::{Config, Peer};
 use crate::time::Time;
 
+use self::core::Core;
+pub use control::Control;
 pub use scenario::{Played, Terms, play};
 
 /// What kept the broker from serving.
@@ -87,42 +94,87 @@ pub struct Listen {
 /// Serves until SIGINT or SIGTERM; then every client is told, what is left is sent, and it returns. A second signal ends
 /// it at once. `ready` is called with the addresses in use, once clients can connect.
 ///
+/// One thread, the caller's, owns the broker and the plain TCP connections; another one has the tasks that carry all
+/// others, and waits for signals.
+///
 /// # Errors
 /// If one of the addresses cannot be listened on.
 pub fn serve(config: Config, listens: &[Listen], ready: impl FnOnce(&[Listen])) -> Result<(), LiveError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let mut host = Host {
-            listeners: Vec::new(),
-            transports: Vec::new(),
-            upgrades: JoinSet::new(),
-            packet_maximum: config.maximum_packet_size,
-            signals: Signals::new()?,
-            clock: Clock::start(1.0),
-        };
-        let mut local = Vec::new();
-        for wanted in listens {
-            let listener = listen(*wanted).await?;
-            local.push(Listen { address: listener.local_addr()?, ..*wanted });
-            host.listeners.push(listener);
-            host.transports.push(wanted.transport);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let packet_maximum = config.maximum_packet_size;
+    let (mut plain, mut carried, mut local) = (Vec::new(), Vec::new(), Vec::new());
+    for wanted in listens {
+        let listener = bind(*wanted)?;
+        local.push(Listen { address: listener.local_addr()?, ..*wanted });
+        match wanted.transport {
+            Transport::Tcp => plain.push(listener),
+            Transport::WebSocket => carried.push(listener),
         }
-        let broker = Broker::new(Config { seed: chance(), ..config }, Restored::default(), Time::ZERO);
-        ready(&local);
-        let mut impatience = Signals::new()?;
-        tokio::select! {
-            _ = drive(Machine::Broker(Box::new(broker)), host) => {}
-            () = async { impatience.next().await; impatience.next().await } => {}
+    }
+    let core = Core::new(Config { seed: chance(), ..config }, plain, Clock::start(1.0))?;
+    let control = core.control();
+    {
+        let _entered = runtime.enter();
+        let signals = Signals::new()?;
+        for listener in carried {
+            let listener = TcpListener::from_std(listener)?;
+            runtime.spawn(carry_all(listener, packet_maximum, control.clone()));
         }
-        Ok(())
-    })
+        runtime.spawn(obey(signals, control));
+    }
+    ready(&local);
+    core.run()?;
+    runtime.shutdown_background();
+    Ok(())
+}
+
+/// The first signal ends the broker in good order, the second at once.
+async fn obey(mut signals: Signals, control: Control) {
+    signals.next().await;
+    control.shut_down().await;
+    signals.next().await;
+    control.stop().await;
+}
+
+/// Accepts connections that are to become WebSockets, and carries their bytes.
+async fn carry_all(listener: TcpListener, packet_maximum: u32, control: Control) {
+    loop {
+        let (_, stream, address) = accept(std::slice::from_ref(&listener)).await;
+        let control = control.clone();
+        tokio::spawn(async move {
+            // A client that wanted something else has been told.
+            if let Ok(stream) = websocket::accept(stream, packet_maximum).await {
+                // It fails if the broker has ended.
+                let _ = control.carry(Peer(address.to_string()), stream).await;
+            }
+        });
+    }
+}
+
+/// Makes a socket that listens. Connections inherit that small packets leave at once.
+fn bind(wanted: Listen) -> Result<std::net::TcpListener, LiveError> {
+    const BACKLOG: i32 = 4096;
+    let bound = || {
+        let socket = Socket::new(Domain::for_address(wanted.address), socket2::Type::STREAM, None)?;
+        socket.set_reuse_address(true)?;
+        socket.set_tcp_nodelay(true)?;
+        socket.bind(&wanted.address.into())?;
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        io::Result::Ok(socket.into())
+    };
+    bound().map_err(|error| refused(wanted, error))
+}
+
+fn refused(wanted: Listen, error: io::Error) -> LiveError {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => LiveError::InUse(wanted),
+        _ => LiveError::Listen(wanted, error),
+    }
 }
 
 async fn listen(wanted: Listen) -> Result<TcpListener, LiveError> {
-    TcpListener::bind(wanted.address).await.map_err(|error| match error.kind() {
-        io::ErrorKind::AddrInUse => LiveError::InUse(wanted),
-        _ => LiveError::Listen(wanted, error),
-    })
+    TcpListener::bind(wanted.address).await.map_err(|error| refused(wanted, error))
 }
 
 /// The next connection, and the place of the listener that it came to. Accepting fails when file descriptors run out:
@@ -151,66 +203,6 @@ async fn accept(listeners: &[TcpListener]) -> (usize, TcpStream, SocketAddr) {
 /// A number that strangers cannot guess: topics and client identifiers come from them.
 fn chance() -> u64 {
     RandomState::new().hash_one("simrun")
-}
-
-/// Real sockets, and the clock of the machine.
-struct Host {
-    listeners: Vec<TcpListener>,
-    /// What each of them is for.
-    transports: Vec<Transport>,
-    /// Connections that are not WebSockets yet, or are to be none.
-    upgrades: JoinSet<io::Result<(BoxedStream, SocketAddr)>>,
-    /// The largest packet accepted, in bytes.
-    packet_maximum: u32,
-    signals: Signals,
-    clock: Clock,
-}
-
-/// A byte stream of any transport.
-type BoxedStream = Box<dyn Stream>;
-
-impl Host {
-    /// Lets the connection become a WebSocket, beside what else goes on.
-    fn upgrade(&mut self, stream: TcpStream, address: SocketAddr) {
-        let upgrading = websocket::accept(stream, self.packet_maximum);
-        self.upgrades.spawn(async move { Ok((Box::new(upgrading.await?) as BoxedStream, address)) });
-    }
-}
-
-impl Net for Host {
-    type Stream = BoxedStream;
-
-    fn now(&self) -> Time {
-        self.clock.now()
-    }
-
-    async fn next(&mut self) -> External<BoxedStream> {
-        loop {
-            tokio::select! {
-                biased;
-                () = self.signals.next() => return External::Shutdown,
-                Some(upgraded) = self.upgrades.join_next() => {
-                    // A client that wanted something else has been told.
-                    if let Ok(Ok((stream, address))) = upgraded {
-                        return External::Accepted(stream, Peer(address.to_string()));
-                    }
-                }
-                (place, stream, address) = accept(&self.listeners) => match self.transports[place] {
-                    Transport::Tcp => return External::Accepted(Box::new(stream), Peer(address.to_string())),
-                    Transport::WebSocket => self.upgrade(stream, address),
-                },
-            }
-        }
-    }
-
-    /// A broker dials nobody.
-    fn dial(&self) -> impl Future<Output = io::Result<BoxedStream>> + Send + 'static {
-        std::future::ready(Err(io::ErrorKind::Unsupported.into()))
-    }
-
-    async fn store(&mut self, _changes: Vec<Change>) {}
-
-    fn saw(&mut self, _now: Time, _machine: &Machine, _seen: Seen<'_>) {}
 }
 
 /// Waits for the next SIGINT or SIGTERM.

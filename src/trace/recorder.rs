@@ -91,6 +91,15 @@ impl Recorder {
         self.opened(time, link);
     }
 
+    /// The link is older than the recorder: what version it speaks, and the beginning of a packet that has come.
+    pub fn joined(&mut self, link: LinkId, version: Option<Version>, begun: Bytes) {
+        let Some(watched) = self.links.get_mut(&link) else { return };
+        watched.version = version;
+        if let Arriving::Packets(reader) = &mut watched.arriving[Way::Up as usize] {
+            reader.feed(begun);
+        }
+    }
+
     /// The connection is made.
     pub fn opened(&mut self, time: Time, link: LinkId) {
         if let Some(watched) = self.links.get_mut(&link) {

@@ -5,15 +5,15 @@
 //! Back-pressure is per connection: while too much waits to be sent, nothing more is read from it, and the machine is
 //! told ([`Input::Congested`]), so that a slow reader costs only itself.
 
-use std::collections::{BTreeMap, VecDeque};
+mod carrier;
+
+use std::collections::BTreeMap;
 use std::future::Future;
-use std::io::{self, IoSlice};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::io;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -25,16 +25,10 @@ use crate::store::Change;
 use crate::time::Time;
 use crate::trace::What;
 
-/// Above this many unsent bytes a connection counts as congested: it is not read from, and gets only what it must.
-const HIGH_WATER: usize = 1 << 20;
-/// Below this many it counts as drained.
-const LOW_WATER: usize = 1 << 18;
-/// How much is read at once.
-const READ_SIZE: usize = 64 * 1024;
+pub(crate) use carrier::{Carried, Carrier, HIGH_WATER, LINGER, LOW_WATER, Line, Reports, cause_of};
+
 /// How many reports may wait for the machine before connections wait for it.
 const INBOX: usize = 1024;
-/// How long a connection that we close may take to carry what was still to be sent, and to be closed by the other side.
-const LINGER: Duration = Duration::from_secs(2);
 
 /// A byte stream to another host.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
@@ -96,19 +90,16 @@ pub enum Seen<'a> {
     Note(What),
 }
 
-/// What a connection's task tells the loop.
+/// What a task tells the loop.
 enum Report<S> {
     Dialed(LinkId, io::Result<S>),
-    Received(LinkId, Bytes),
-    Ended(LinkId, Cause),
-    Drained(LinkId),
+    Carried(LinkId, Carried),
 }
 
-/// The loop's end of a connection.
-struct Line {
-    outgoing: mpsc::UnboundedSender<Frame>,
-    unsent: Arc<AtomicUsize>,
-    congested: bool,
+impl<S: Send> Reports for mpsc::Sender<Report<S>> {
+    async fn report(&self, link: LinkId, what: Carried) -> bool {
+        self.send(Report::Carried(link, what)).await.is_ok()
+    }
 }
 
 /// What the loop woke up for.
@@ -212,22 +203,14 @@ impl<N: Net> Driver<N> {
     }
 
     fn add_line(&mut self, link: LinkId, stream: N::Stream) {
-        let (outgoing, frames) = mpsc::unbounded_channel();
-        let unsent = Arc::new(AtomicUsize::new(0));
-        let task =
-            Carrier { link, frames, unsent: unsent.clone(), reports: self.reports.clone(), queue: VecDeque::new() };
-        self.tasks.spawn(task.run(stream));
-        self.lines.insert(link, Line { outgoing, unsent, congested: false });
+        let (line, carrier) = Carrier::new(link, self.reports.clone());
+        self.tasks.spawn(carrier.run(stream));
+        self.lines.insert(link, line);
     }
 
     fn send(&mut self, link: LinkId, frame: Frame) {
         self.saw(Seen::Sent(link, &frame));
-        let Some(line) = self.lines.get_mut(&link) else { return };
-        let unsent = line.unsent.fetch_add(frame.len(), Ordering::Relaxed) + frame.len();
-        // A task that is gone reports the end of its connection.
-        let _ = line.outgoing.send(frame);
-        if unsent > HIGH_WATER && !line.congested {
-            line.congested = true;
+        if self.lines.get_mut(&link).is_some_and(|line| line.send(frame)) {
             self.handle(Input::Congested(link));
         }
     }
@@ -245,22 +228,20 @@ impl<N: Net> Driver<N> {
                 self.handle(Input::DialFailed(link, why));
             }
             // What still comes on a connection that the machine has closed concerns nobody.
-            Report::Received(link, bytes) if self.lines.contains_key(&link) => {
+            Report::Carried(link, Carried::Received(bytes)) if self.lines.contains_key(&link) => {
                 self.saw(Seen::Received(link, &bytes));
                 self.handle(Input::Received(link, bytes));
             }
-            Report::Ended(link, cause) if self.lines.remove(&link).is_some() => {
+            Report::Carried(link, Carried::Ended(cause)) if self.lines.remove(&link).is_some() => {
                 self.saw(Seen::Ended(link, &cause));
                 self.handle(Input::Closed(link, cause));
             }
-            Report::Drained(link) => {
-                if let Some(line) = self.lines.get_mut(&link)
-                    && std::mem::take(&mut line.congested)
-                {
+            Report::Carried(link, Carried::Drained) => {
+                if self.lines.get_mut(&link).is_some_and(Line::drained) {
                     self.handle(Input::Drained(link));
                 }
             }
-            Report::Received(..) | Report::Ended(..) => {}
+            Report::Carried(..) => {}
         }
     }
 
@@ -274,131 +255,5 @@ impl<N: Net> Driver<N> {
         // A side that neither reads nor closes does not keep us.
         let _ = tokio::time::timeout(LINGER, all).await;
         self.machine
-    }
-}
-
-/// The task of one connection: moves bytes both ways.
-struct Carrier<S> {
-    link: LinkId,
-    frames: mpsc::UnboundedReceiver<Frame>,
-    unsent: Arc<AtomicUsize>,
-    reports: mpsc::Sender<Report<S>>,
-    /// What is to be written.
-    queue: VecDeque<Bytes>,
-}
-
-impl<S: Stream> Carrier<S> {
-    async fn run(mut self, stream: S) {
-        let (mut reader, mut writer) = tokio::io::split(stream);
-        match self.carry(&mut reader, &mut writer).await {
-            Some(cause) => drop(self.reports.send(Report::Ended(self.link, cause)).await),
-            None => {
-                // We close: first everything goes out, then the other side may close too. A connection closed with
-                // something unread would be reset, and with it what was sent last.
-                let goodbye = async {
-                    while !self.queue.is_empty() {
-                        self.write(&mut writer).await?;
-                    }
-                    writer.shutdown().await?;
-                    let mut scrap = [0; 4096];
-                    while reader.read(&mut scrap).await? > 0 {}
-                    io::Result::Ok(())
-                };
-                let _ = tokio::time::timeout(LINGER, goodbye).await;
-            }
-        }
-    }
-
-    /// Moves bytes until the connection ends, for the cause given back, or until it is to be closed (`None`).
-    async fn carry(
-        &mut self,
-        reader: &mut (impl AsyncRead + Unpin),
-        writer: &mut (impl AsyncWrite + Unpin),
-    ) -> Option<Cause> {
-        let mut buffer = BytesMut::new();
-        loop {
-            let crowded = self.unsent.load(Ordering::Relaxed) > HIGH_WATER;
-            // The reader is polled in every state but one that writes anyway, or a reset would go unseen.
-            tokio::select! {
-                biased;
-                frame = self.frames.recv() => match frame {
-                    Some(frame) => self.enqueue(frame),
-                    None => return None,
-                },
-                written = Self::write_queue(&mut self.queue, writer), if !self.queue.is_empty() => match written {
-                    Ok(len) => self.written(len).await,
-                    Err(error) => return Some(cause_of(&error)),
-                },
-                read = read_some(reader, &mut buffer), if !crowded => match read {
-                    Ok(0) => return Some(Cause::End),
-                    Ok(_) => {
-                        let bytes = buffer.split().freeze();
-                        if self.reports.send(Report::Received(self.link, bytes)).await.is_err() {
-                            return None;
-                        }
-                    }
-                    Err(error) => return Some(cause_of(&error)),
-                },
-            }
-        }
-    }
-
-    /// Takes all frames that wait, so that they leave together.
-    fn enqueue(&mut self, frame: Frame) {
-        let mut next = Some(frame);
-        while let Some(frame) = next {
-            self.queue.push_back(frame.head);
-            if !frame.payload.is_empty() {
-                self.queue.push_back(frame.payload);
-            }
-            next = self.frames.try_recv().ok();
-        }
-    }
-
-    async fn write(&mut self, writer: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
-        let len = Self::write_queue(&mut self.queue, writer).await?;
-        self.unsent.fetch_sub(len, Ordering::Relaxed);
-        Ok(())
-    }
-
-    async fn written(&mut self, len: usize) {
-        let before = self.unsent.fetch_sub(len, Ordering::Relaxed);
-        if before > LOW_WATER && before - len <= LOW_WATER {
-            // Nobody to tell: the driver is gone.
-            let _ = self.reports.send(Report::Drained(self.link)).await;
-        }
-    }
-
-    /// One vectored write of what waits. Nothing is lost if it is dropped before it ends.
-    async fn write_queue(queue: &mut VecDeque<Bytes>, writer: &mut (impl AsyncWrite + Unpin)) -> io::Result<usize> {
-        const PIECES: usize = 64;
-        let pieces: Vec<IoSlice<'_>> = queue.iter().take(PIECES).map(|piece| IoSlice::new(piece)).collect();
-        let len = writer.write_vectored(&pieces).await?;
-        if len == 0 {
-            return Err(io::ErrorKind::WriteZero.into());
-        }
-        let mut left = len;
-        while let Some(piece) = queue.front_mut() {
-            if left < piece.len() {
-                piece.advance(left);
-                break;
-            }
-            left -= piece.len();
-            queue.pop_front();
-        }
-        Ok(len)
-    }
-}
-
-/// Reads what there is.
-async fn read_some(reader: &mut (impl AsyncRead + Unpin), buffer: &mut BytesMut) -> io::Result<usize> {
-    buffer.reserve(READ_SIZE);
-    reader.read_buf(buffer).await
-}
-
-fn cause_of(error: &io::Error) -> Cause {
-    match error.kind() {
-        io::ErrorKind::UnexpectedEof => Cause::End,
-        _ => Cause::Reset,
     }
 }
