@@ -41,6 +41,8 @@ pub enum Cause {
     ConnectTimeout,
     /// The other side does not read what it asked for.
     Congested,
+    /// The operator wants it ended.
+    Administrative,
 }
 
 impl Cause {
@@ -53,6 +55,7 @@ impl Cause {
             Cause::TakenOver => Some(Reason::SessionTakenOver),
             Cause::ShuttingDown => Some(Reason::ServerShuttingDown),
             Cause::Congested => Some(Reason::QuotaExceeded),
+            Cause::Administrative => Some(Reason::AdministrativeAction),
             Cause::End | Cause::Reset | Cause::Unreachable(_) | Cause::Asked | Cause::ConnectTimeout => None,
         }
     }
@@ -73,6 +76,7 @@ impl fmt::Display for Cause {
             Cause::ShuttingDown => f.write_str("shutting down"),
             Cause::ConnectTimeout => f.write_str("no CONNECT in time"),
             Cause::Congested => f.write_str("the other side does not read"),
+            Cause::Administrative => f.write_str("ended by the operator"),
         }
     }
 }

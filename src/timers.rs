@@ -41,6 +41,11 @@ impl<K: Ord + Copy> Timers<K> {
         Some(timer)
     }
 
+    /// When `timer` is due, if it is set.
+    pub fn at(&self, timer: K) -> Option<Time> {
+        self.set.get(&timer).copied()
+    }
+
     /// When the earliest timer is due.
     pub fn next(&self) -> Option<Time> {
         self.due.first().map(|&(at, _)| at)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::AccessRule;
+use super::{AccessRule, Notices};
 use crate::codec::Qos;
 
 /// How a broker is set up. The default serves anyone, with limits that a test or a developer does not meet.
@@ -21,6 +21,10 @@ pub struct Config {
     pub durable: bool,
     /// Whether sessions are reported as they come and go: see [`Output::Session`](super::Output::Session).
     pub trace: bool,
+    /// How much is noted for a log: see [`Broker::poll_notice`](super::Broker::poll_notice).
+    pub notices: Notices,
+    /// How often the broker publishes what it counts under `$SYS/broker/`; never if `None`.
+    pub sys_interval: Option<Duration>,
     /// How long a connection may be without a CONNECT.
     pub connect_timeout: Duration,
     /// The keep alive, in seconds, that 5.0 clients are told to use instead of their own.
@@ -72,6 +76,8 @@ impl Default for Config {
             access: Vec::new(),
             durable: false,
             trace: false,
+            notices: Notices::None,
+            sys_interval: None,
             connect_timeout: Duration::from_secs(10),
             server_keep_alive: None,
             session_expiry_maximum: u32::MAX,

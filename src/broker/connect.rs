@@ -21,6 +21,10 @@ impl Broker {
         link.takes_bytes =
             properties.maximum_packet_size().map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
         link.method = properties.authentication_method();
+        link.counters.clean_start = connect.clean_start();
+        if self.wants_names() {
+            self.introduce(id, connect.client_id().detached(), connect.username().map(|name| name.detached()));
+        }
         self.timers.cancel(Timer::Connect(id));
         if let Err(reason) = self.acceptable(connect) {
             return self.refuse(id, reason);
@@ -71,6 +75,7 @@ impl Broker {
         let (session, resumed) = self.find_session(&client_id, connect.clean_start);
         self.timers.cancel(Timer::Connect(id));
         self.begin_connection(id, session, connect);
+        self.note_connected(id, connect.keep_alive, resumed);
         let properties = self.connack_properties(session, connect, assigned.then_some(client_id), proof);
         let connack = ConnAck { session_present: resumed, reason: Reason::Success, properties };
         if !self.send(id, &Packet::ConnAck(connack)) {
@@ -153,6 +158,7 @@ impl Broker {
         }
         let Some(link) = self.links.get_mut(&id) else { return };
         link.phase = Phase::Connected(key);
+        self.counters.client_connected();
         link.expiry_was_zero = asked == 0;
         link.aliases_out_maximum =
             connect.properties.topic_alias_maximum().unwrap_or(0).min(self.config.topic_alias_maximum_out);

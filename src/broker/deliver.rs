@@ -3,6 +3,7 @@
 
 use super::Broker;
 use super::link::Link;
+use super::notice::Limit;
 use super::session::{Owed, SessionKey};
 use crate::codec::{AckKind, Packet, PacketIdentifier, Property, Publish, Qos, Reason, Text, Value};
 use crate::flight::Awaited;
@@ -16,11 +17,14 @@ impl Broker {
             // What cannot be sent now is not kept: at most once.
             if let Some(link) = self.open_link(key) {
                 self.send_message(link, &message, None, false);
+            } else if self.sessions[key].link.is_some() {
+                self.counters.dropped += 1;
             }
             return;
         }
         if self.sessions[key].queue.len() >= self.config.queue_maximum {
-            return;
+            self.counters.dropped += 1;
+            return self.note_limit(Limit::Queue, Some(key));
         }
         let session = &mut self.sessions[key];
         let owed = Owed { place: session.take_place(), message, left: true };
@@ -132,6 +136,9 @@ impl Broker {
             payload: message.payload.clone(),
         };
         let sent = self.send(id, &Packet::Publish(publish));
+        if sent {
+            self.counters.publishes.sent.add(message.payload.len());
+        }
         if let (true, Some(alias), Some(link)) = (sent, alias, self.links.get_mut(&id)) {
             link.aliases_out.insert(message.topic.clone(), alias.number);
         }

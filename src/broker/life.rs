@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::notice::{Noticed, Notices};
 use super::session::SessionKey;
 use super::{Broker, SessionChange, Timer};
 use crate::codec::Text;
@@ -49,7 +50,15 @@ impl Broker {
             properties: travelling(will.properties.borrowed()),
             expires: expiry.map(|seconds| self.now + Duration::from_secs(seconds.into())),
         };
+        self.note_of(key, Notices::Few, || Noticed::WillPublished(topic.text().clone()));
         self.admit(key, &topic, message);
+    }
+
+    /// Nobody came back to a session in time.
+    pub(super) fn expire(&mut self, key: SessionKey) {
+        self.counters.expired += 1;
+        self.note_of(key, Notices::Few, || Noticed::Expired);
+        self.end_session(key);
     }
 
     /// Ends a session: its will is published, its subscriptions and messages are gone.

@@ -6,6 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::access::Exchange;
+use super::counters::LinkCounters;
+use super::notice::Limit;
 use super::{Broker, Input, Output, Peer, Timer};
 use crate::codec::{
     Connect, Disconnect, Packet, PacketRef, Properties, Property, Publish, Reader, Reason, Text, Value, Version, decode,
@@ -46,6 +48,7 @@ pub(super) struct Link {
     /// An exchange of AUTH packets that goes on.
     pub(super) exchange: Option<Box<Exchange>>,
     pub(super) congested: bool,
+    pub(super) counters: LinkCounters,
 }
 
 /// How far a connection has come.
@@ -77,6 +80,7 @@ impl Link {
             method: None,
             exchange: None,
             congested: false,
+            counters: LinkCounters::new(now),
         }
     }
 
@@ -103,15 +107,19 @@ impl Link {
 impl Broker {
     pub(super) fn opened(&mut self, id: LinkId, peer: Peer) {
         if self.links.len() >= self.config.connections_maximum {
+            self.note_limit(Limit::Connections, None);
             self.output(Output::Close(id, Cause::Refused(Reason::ServerBusy)));
             return;
         }
+        self.counters.opened += 1;
         self.links.insert(id, Link::new(peer, self.config.maximum_packet_size, self.now));
         self.timers.set(Timer::Connect(id), self.now + self.config.connect_timeout);
     }
 
     pub(super) fn received(&mut self, id: LinkId, bytes: Bytes) {
         let Some(link) = self.links.get_mut(&id) else { return };
+        link.counters.traffic.received.bytes += bytes.len() as u64;
+        self.counters.packets.received.bytes += bytes.len() as u64;
         // It lends the packets, and so cannot stay where they change things.
         let mut reader = std::mem::take(&mut link.reader);
         reader.feed(bytes);
@@ -127,6 +135,8 @@ impl Broker {
             match reader.next_packet(link.version) {
                 Ok(Some(packet)) => {
                     link.heard = self.now;
+                    link.counters.traffic.received.number += 1;
+                    self.counters.packets.received.number += 1;
                     self.packet(id, packet);
                 }
                 Ok(None) => return,
@@ -232,7 +242,8 @@ impl Broker {
     }
 
     /// A connection is gone; its session lives on or ends.
-    pub(super) fn closed(&mut self, id: LinkId, _cause: Cause) {
+    pub(super) fn closed(&mut self, id: LinkId, cause: Cause) {
+        self.note_closed(id, &cause);
         let Some(link) = self.links.remove(&id) else { return };
         self.timers.cancel(Timer::Connect(id));
         self.timers.cancel(Timer::KeepAlive(id));

@@ -15,13 +15,22 @@
 //! | `subscribe` | subscriptions come and go, retained messages are sent |
 //! | `shared` | groups that share a subscription |
 //! | `persist` | records for the disk and sessions from it |
+//! | `counters` | what passed through, in numbers |
+//! | `sys` | the same as messages under `$SYS` |
+//! | `notice` | what is worth a line in a log |
+//! | `inspect` | what the operator sees and does |
+//! | `listen` | messages that the operator overhears |
 
 mod access;
 mod config;
 mod connect;
+mod counters;
 mod deliver;
+pub mod inspect;
 mod life;
 mod link;
+mod listen;
+mod notice;
 mod persist;
 mod publish;
 mod rights;
@@ -29,6 +38,7 @@ mod session;
 mod settle;
 mod shared;
 mod subscribe;
+mod sys;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -46,11 +56,17 @@ use crate::timers::Timers;
 use crate::topic::{Index, Tree};
 
 pub use config::Config;
+pub use counters::{Count, Counters, Traffic};
 use link::Link;
+use listen::Listeners;
+pub use listen::{Heard, ListenerId};
+use notice::Hits;
+pub use notice::{Limit, Notice, Noticed, Notices, Who, WillFate};
 pub use rights::{AccessRule, Action};
 use session::{Session, SessionKey};
 use shared::Groups;
 use subscribe::{Subscriber, Wanted};
+use sys::Sys;
 
 /// What a connection's other end is called, for logs: an address on real sockets, a name in simulated time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -114,6 +130,8 @@ enum Timer {
     Will(SessionKey),
     /// The session is not resumed any more.
     Session(SessionKey),
+    /// What is counted is published.
+    Sys,
 }
 
 /// A broker. See the module for its parts.
@@ -140,6 +158,14 @@ pub struct Broker {
     changes: Vec<Change>,
     last_mark: Mark,
     stored: Mark,
+    counters: Counters,
+    /// What it publishes of itself, if it does.
+    sys: Option<Box<Sys>>,
+    notices: VecDeque<Notice>,
+    /// Who asks to come in just now, for the notice of what comes of it.
+    introduced: Option<(LinkId, Text, Option<Text>)>,
+    hits: Hits,
+    listeners: Listeners,
 }
 
 impl Broker {
@@ -162,9 +188,18 @@ impl Broker {
             changes: Vec::new(),
             last_mark: Mark(0),
             stored: Mark(0),
+            counters: Counters::default(),
+            sys: config.sys_interval.map(|_| Box::new(Sys::new(now))),
+            notices: VecDeque::new(),
+            introduced: None,
+            hits: Hits::default(),
+            listeners: Listeners::default(),
             config,
         };
         broker.restore(restored);
+        if broker.sys.is_some() {
+            broker.timers.set(Timer::Sys, now);
+        }
         broker.commit();
         broker
     }
@@ -243,18 +278,21 @@ impl Broker {
             Timer::Connect(link) => self.close(link, Cause::ConnectTimeout),
             Timer::KeepAlive(link) => self.check_keep_alive(link),
             Timer::Will(session) => self.publish_will(session),
-            Timer::Session(session) => self.end_session(session),
+            Timer::Session(session) => self.expire(session),
+            Timer::Sys => self.publish_sys(),
         }
     }
 
     /// Queues a packet for a link; one that is larger than the client takes is dropped (5.0 section 3.1.2.11.4).
     /// Whether it was queued.
     fn send(&mut self, id: LinkId, packet: &Packet) -> bool {
-        let Some(link) = self.links.get(&id) else { return false };
+        let Some(link) = self.links.get_mut(&id) else { return false };
         let Ok(frame) = Frame::new(packet, link.wire_version()) else { return false };
         if frame.len() > link.maximum_packet_size() {
             return false;
         }
+        link.counters.traffic.sent.add(frame.len());
+        self.counters.packets.sent.add(frame.len());
         self.output(Output::Send(id, frame));
         true
     }

@@ -58,7 +58,8 @@ impl Broker {
     }
 
     pub(super) fn store_retained(&mut self, topic: &TopicName, message: Option<&Message>) {
-        if self.config.durable {
+        // What the broker says of itself is no promise.
+        if self.config.durable && !topic.is_reserved() {
             let key = Key::Retained(topic.text().clone());
             self.changes.push(Change { key, value: message.cloned().map(Value::Retained) });
         }

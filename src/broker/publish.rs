@@ -1,5 +1,6 @@
 //! A message comes in (section 3.3): its topic, whether it may be, and to whom it goes.
 
+use super::notice::Limit;
 use super::session::SessionKey;
 use super::{Broker, Subscriber, Wanted};
 use crate::codec::{
@@ -27,6 +28,7 @@ impl Broker {
             let cause = Cause::Protocol(Reason::RetainNotSupported, "retained messages are not available");
             return self.close(id, cause);
         }
+        self.counters.publishes.received.add(publish.payload.len());
         let message = Message::received(publish, topic.text().clone(), self.now);
         match (publish.qos, publish.packet_identifier) {
             (Qos::AtLeastOnce, Some(packet)) => self.publish_qos_1(id, session, packet, &topic, message),
@@ -124,12 +126,13 @@ impl Broker {
     }
 
     /// Keeps a message if it is to be retained, and hands it to every session subscribed; whether there was one.
-    fn route(&mut self, origin: SessionKey, topic: &TopicName, message: Message) -> bool {
+    pub(super) fn route(&mut self, origin: SessionKey, topic: &TopicName, message: Message) -> bool {
         let keep = message.retain || message.qos > Qos::AtMostOnce;
         let message = if keep { message.detached() } else { message };
         if message.retain {
             self.retain(topic, &message);
         }
+        self.overhear(topic, &message);
         let (mut sessions, mut groups) = (Vec::new(), Vec::new());
         self.subscriptions.for_each_match(topic, |subscriber, wanted| match subscriber {
             Subscriber::Session(session) => sessions.push((*session, *wanted)),
@@ -171,7 +174,7 @@ impl Broker {
     }
 
     /// Keeps a message for later subscribers; an empty one ends what was kept (3.3.1.3).
-    fn retain(&mut self, topic: &TopicName, message: &Message) {
+    pub(super) fn retain(&mut self, topic: &TopicName, message: &Message) {
         if message.payload.is_empty() {
             self.retained.remove(topic);
             self.store_retained(topic, None);
@@ -179,6 +182,7 @@ impl Broker {
         }
         let is_new = self.retained.get(topic).is_none();
         if is_new && self.retained.len() >= self.config.retained_maximum {
+            self.note_limit(Limit::Retained, None);
             return;
         }
         self.retained.insert(topic.detached(), message.clone());

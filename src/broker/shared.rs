@@ -25,6 +25,11 @@ struct Group {
 }
 
 impl Groups {
+    /// How many groups there are.
+    pub(super) fn len(&self) -> usize {
+        self.groups.len()
+    }
+
     /// Adds a member, or changes what it wants; the group's key, and whether the group is new.
     pub(super) fn join(&mut self, share: &Share, member: SessionKey, wanted: Wanted) -> (GroupKey, bool) {
         let known = self.by_share.get(share).copied();

@@ -1,5 +1,6 @@
 //! Subscriptions come and go, and retained messages are sent (sections 3.8 to 3.11, 3.3.1.3).
 
+use super::notice::{Limit, Noticed, Notices};
 use super::session::{SessionKey, Subscribed};
 use super::shared::GroupKey;
 use super::{Broker, Subscriber as Who};
@@ -62,6 +63,7 @@ impl Broker {
                 }
                 Ok(qos)
             });
+            self.note_of(session, Notices::All, || Noticed::Subscribed(subscription.filter.detached(), granted));
             reasons.push(match (granted, version) {
                 (Ok(Qos::AtMostOnce), _) => Reason::Success,
                 (Ok(Qos::AtLeastOnce), _) => Reason::GrantedQos1,
@@ -113,6 +115,7 @@ impl Broker {
         }
         let subscriptions = &self.sessions[key].subscriptions;
         if subscriptions.len() >= config.subscriptions_maximum && !subscriptions.contains_key(asked.filter.as_bytes()) {
+            self.note_limit(Limit::Subscriptions, Some(key));
             return Err(Reason::QuotaExceeded);
         }
         let options = SubscriptionOptions { qos: asked.options.qos.min(config.maximum_qos), ..asked.options };
@@ -180,6 +183,7 @@ impl Broker {
             if !valid && version == Version::V3_1_1 {
                 return self.offend(id, "the topic filter is not valid");
             }
+            self.note_of(session, Notices::All, || Noticed::Unsubscribed(filter.clone()));
             reasons.push(match (valid, self.remove_subscription(session, filter)) {
                 (false, _) => Reason::TopicFilterInvalid,
                 (true, true) => Reason::Success,

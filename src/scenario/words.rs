@@ -218,6 +218,8 @@ words! {
         ConnectTimeout = "connect timeout",
         /// The other side does not read.
         Congested = "congested",
+        /// The operator wants it ended.
+        Administrative = "administrative action",
     }
 }
 
@@ -237,6 +239,7 @@ impl CauseWord {
             Cause::ShuttingDown => CauseWord::ShuttingDown,
             Cause::ConnectTimeout => CauseWord::ConnectTimeout,
             Cause::Congested => CauseWord::Congested,
+            Cause::Administrative => CauseWord::Administrative,
         }
     }
 }

@@ -86,6 +86,42 @@ impl<V> Tree<V> {
             }
         }
     }
+
+    /// Visits one level of the tree, the first or the one right below a name, from behind a name in it on, for as long
+    /// as `each` wants more. It is told the level's own name, the whole name down to there, what is under just that, and
+    /// whether there is anything below. What lies below is leapt over.
+    pub fn for_each_branch(
+        &self,
+        below: Option<&str>,
+        after: Option<&str>,
+        mut each: impl FnMut(&str, &str, Option<&V>, bool) -> bool,
+    ) {
+        let mut above = Vec::new();
+        if let Some(below) = below {
+            above.extend_from_slice(&key(below));
+            above.push(SEPARATOR);
+        }
+        let mut goal = above.clone();
+        if let Some(after) = after {
+            goal.extend_from_slice(&key(after));
+            goal.push(SEPARATOR + 1);
+        }
+        let from = |goal: &[u8]| self.entries.range::<[u8], _>((Bound::Included(goal), Bound::Unbounded)).next();
+        while let Some((found, (name, value))) = from(&goal).filter(|(found, _)| found.starts_with(&above)) {
+            let start = above.len();
+            let end = found[start..].iter().position(|&byte| byte == SEPARATOR).map_or(found.len(), |len| start + len);
+            let whole = end == found.len();
+            set(&mut goal, &found[..end]);
+            goal.push(SEPARATOR);
+            let more = !whole || from(&goal).is_some_and(|(next, _)| next.starts_with(&goal));
+            let name = name.as_str();
+            if !each(&name[start..end], &name[..end], whole.then_some(value), more) {
+                return;
+            }
+            set(&mut goal, &found[..end]);
+            goal.push(SEPARATOR + 1);
+        }
+    }
 }
 
 impl<V> Default for Tree<V> {
