@@ -9,12 +9,14 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::trust::TrustArguments;
 use super::{FAILED, complain, is_broken_pipe, say, wrong};
 use crate::conform::coverage::cover;
 use crate::conform::result::{Report, Verdict};
 use crate::conform::run::{Options, OurClient, RunError, check_broker, check_client_command, check_our_client};
 use crate::conform::suite::{Selection, choose};
-use crate::conform::target::{Address, Ours, PATIENCE, Profile, Target, Url};
+use crate::conform::target::{Address, Ours, PATIENCE, Profile, Target};
+use crate::live::dial::{Dialer, Url};
 use crate::report::conform::{Document, Matrix, junit, markdown, page, terminal};
 use crate::rules::{Id, Role};
 
@@ -35,7 +37,7 @@ pub(super) struct ConformArguments {
     /// What to check: statements (v5/MQTT-4.3.3-1), sections (v5/4.3), versions (v3.1.1), cases. Without any: everything
     #[arg(value_name = "SELECTION")]
     selections: Vec<String>,
-    /// The broker to check: mqtt://[user:password@]host:port
+    /// The broker to check: mqtt://[user:password@]host[:port], or mqtts, ws, wss
     #[arg(long, value_name = "URL")]
     target: Option<String>,
     /// The client to check: a command that starts an adapter around it, steered through the line protocol of
@@ -45,6 +47,8 @@ pub(super) struct ConformArguments {
     /// What is known of the target beyond its address (YAML): where it has which set-up, how to start it again
     #[arg(long, value_name = "FILE", requires = "target")]
     profile: Option<PathBuf>,
+    #[command(flatten)]
+    trust: TrustArguments,
     /// How many seconds the target may take to answer
     #[arg(long, value_name = "SECONDS", requires = "target", default_value_t = PATIENCE.as_secs())]
     patience: u64,
@@ -140,8 +144,10 @@ fn target(arguments: &ConformArguments) -> Result<Option<Address>, String> {
         None => Profile::default(),
         Some(file) => read_profile(file)?,
     };
+    let dialer = Dialer::new(arguments.trust.trust());
+    dialer.prepare(&url).map_err(|error| format!("error: {error}"))?;
     let patience = Duration::from_secs(arguments.patience.max(1));
-    Ok(Some(Address { url, profile, patience, ..Address::default() }))
+    Ok(Some(Address { url, profile, patience, dialer, ..Address::default() }))
 }
 
 fn read_profile(file: &Path) -> Result<Profile, String> {
@@ -189,7 +195,7 @@ fn repetition(arguments: &ConformArguments) -> String {
         let _ = write!(words, "--client '{command}'");
     }
     if let Some(target) = &arguments.target {
-        let _ = write!(words, "--target {target}");
+        let _ = write!(words, "--target {target}{}", arguments.trust);
     }
     if let Some(profile) = &arguments.profile {
         let _ = write!(words, " --profile {}", profile.display());

@@ -7,6 +7,7 @@ mod explore;
 mod real;
 mod run;
 mod schema;
+mod trust;
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;

@@ -8,12 +8,14 @@
 //! | `control` | the way to that thread from others |
 //! | `witness` | what happens, as events for those who watch |
 //! | `scenario` | a scenario in real time: broker, clients, faults |
+//! | `dial` | the way to a server: URLs, TCP, TLS, WebSocket |
 //! | `websocket` | MQTT over WebSocket |
 //! | `delay` | a network's latency, which loopback lacks |
 
 mod control;
 mod core;
 mod delay;
+pub mod dial;
 mod outgoing;
 mod scenario;
 pub mod websocket;

@@ -3,16 +3,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
-use std::str::FromStr;
 use std::time::Duration;
 
 use serde::Deserialize;
-use thiserror::Error;
-use tokio::net::TcpStream;
 
 use super::{Dialling, Place};
 use crate::conform::relay::{self, AnyStream, Segments};
 use crate::conform::setup::Setup;
+use crate::live::dial::{Dialer, Scheme, Url, UrlError};
 
 /// How long a foreign broker may take to answer, if nobody says otherwise.
 pub const PATIENCE: Duration = Duration::from_secs(5);
@@ -28,14 +26,8 @@ pub struct Address {
     pub patience: Duration,
     /// How streams are cut.
     pub segments: Segments,
-}
-
-/// `mqtt://[user:password@]host:port`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Url {
-    host: String,
-    port: u16,
-    credentials: Option<(String, String)>,
+    /// What connects to it.
+    pub dialer: Dialer,
 }
 
 /// What is known of a target beyond its address; read from YAML.
@@ -50,60 +42,6 @@ pub struct Profile {
     pub restart: Option<String>,
 }
 
-/// Why an address cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{address:?} is no address of a broker: {why}; write mqtt://[user:password@]host:port")]
-pub struct AddressError {
-    address: String,
-    why: &'static str,
-}
-
-impl FromStr for Url {
-    type Err = AddressError;
-
-    fn from_str(address: &str) -> Result<Url, AddressError> {
-        let wrong = |why| AddressError { address: address.to_owned(), why };
-        let (scheme, rest) = address.split_once("://").ok_or_else(|| wrong("it has no scheme"))?;
-        match scheme {
-            "mqtt" | "tcp" => {}
-            "mqtts" | "ssl" | "ws" | "wss" => return Err(wrong("this transport is not supported yet")),
-            _ => return Err(wrong("its scheme is not known")),
-        }
-        let rest = rest.strip_suffix('/').unwrap_or(rest);
-        let (credentials, host) = match rest.rsplit_once('@') {
-            None => (None, rest),
-            Some((credentials, host)) => {
-                let (user, password) = credentials.split_once(':').ok_or_else(|| wrong("it has no password"))?;
-                (Some((user.to_owned(), password.to_owned())), host)
-            }
-        };
-        let (host, port) = match host.rsplit_once(':') {
-            Some((host, port)) if !port.contains(']') => {
-                (host, port.parse().map_err(|_| wrong("its port is not a number from 1 to 65535"))?)
-            }
-            _ => (host, 1883),
-        };
-        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        if host.is_empty() {
-            return Err(wrong("it has no host"));
-        }
-        Ok(Url { host, port, credentials })
-    }
-}
-
-impl fmt::Display for Url {
-    /// Without the password.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "mqtt://{}:{}", self.host, self.port)
-    }
-}
-
-impl fmt::Debug for Url {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")
-    }
-}
-
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.profile.name {
@@ -116,8 +54,9 @@ impl fmt::Display for Address {
 impl Default for Address {
     /// On this machine, on MQTT's port.
     fn default() -> Address {
-        let url = Url { host: "127.0.0.1".to_owned(), port: 1883, credentials: None };
-        Address { url, profile: Profile::default(), patience: PATIENCE, segments: Segments::Alike }
+        let url = Url::new(Scheme::Mqtt, "127.0.0.1", Scheme::Mqtt.default_port());
+        let (profile, segments) = (Profile::default(), Segments::Alike);
+        Address { url, profile, patience: PATIENCE, segments, dialer: Dialer::default() }
     }
 }
 
@@ -142,19 +81,19 @@ impl Address {
     pub(super) fn place(&self, setup: Setup) -> Result<Place, String> {
         let url = match (setup, self.profile.setups.get(setup.name())) {
             (Setup::Internals, _) => return Err("only code in this process can be asked this: no wire shows it".into()),
-            (_, Some(address)) => address.parse().map_err(|error: AddressError| error.to_string())?,
+            (_, Some(address)) => address.parse().map_err(|error: UrlError| error.to_string())?,
             (Setup::Plain, None) => self.url.clone(),
             (_, None) => return Err(format!("no target with the set-up {:?}: see --profile", setup.name())),
         };
-        let (credentials, segments) = (url.credentials.clone(), self.segments);
-        let dial = move || Box::pin(dial(url.clone(), segments)) as Dialling;
+        let user = url.username.clone();
+        let credentials = user.map(|user| (user, url.password.clone().unwrap_or_default()));
+        let (dialer, segments) = (self.dialer.clone(), self.segments);
+        let dial = move || Box::pin(dial(dialer.clone(), url.clone(), segments)) as Dialling;
         Ok(Place { setup, dial: Rc::new(dial), credentials, patience: self.patience })
     }
 }
 
-async fn dial(url: Url, segments: Segments) -> std::io::Result<AnyStream> {
-    let stream = TcpStream::connect((url.host.as_str(), url.port)).await?;
-    stream.set_nodelay(true)?;
-    let stream: AnyStream = Box::new(stream);
+async fn dial(dialer: Dialer, url: Url, segments: Segments) -> std::io::Result<AnyStream> {
+    let stream = dialer.dial(&url).await?;
     Ok(if segments == Segments::Alike { stream } else { relay::before(stream, None, segments) })
 }

@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-pub use address::{Address, AddressError, PATIENCE, Profile, Url};
+pub use address::{Address, PATIENCE, Profile};
 pub use ours::Ours;
 
 use super::relay::AnyStream;
