@@ -15,7 +15,9 @@ use std::time::Instant;
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use simrun::broker::{Broker, Config, Input, Output, Peer};
-use simrun::codec::{Ack, AckKind, Connect, Frame, Packet, PacketIdentifier, Publish, Qos, Reason, Version};
+use simrun::codec::{
+    Ack, AckKind, Connect, Frame, Packet, PacketIdentifier, Properties, Publish, Qos, Reason, Text, Version,
+};
 use simrun::link::LinkId;
 use simrun::store::Restored;
 use simrun::time::Time;
@@ -60,7 +62,8 @@ struct World {
 
 impl World {
     fn new(qos: Qos, publishers: u64, subscribers: u64) -> World {
-        let broker = Broker::new(Config { receive_maximum: 1000, ..Config::default() }, Restored::default(), Time::ZERO);
+        let broker =
+            Broker::new(Config { receive_maximum: 1000, ..Config::default() }, Restored::default(), Time::ZERO);
         let mut world = World { broker, batches: Vec::new(), acks: BTreeMap::new(), delivered: 0 };
         for n in 0..subscribers {
             let filter = match (publishers, subscribers) {
@@ -79,7 +82,7 @@ impl World {
                 let publish = Publish {
                     qos,
                     packet_identifier,
-                    topic: format!("bench/{n}").try_into().unwrap(),
+                    topic: Text::try_from(format!("bench/{n}")).unwrap(),
                     payload: vec![b'x'; PAYLOAD].into(),
                     ..Publish::default()
                 };
@@ -98,8 +101,17 @@ impl World {
     fn connect(&mut self, client_id: String) -> LinkId {
         let link = LinkId(self.broker.connections() as u64 + 1);
         self.broker.handle(Time::ZERO, Input::Opened(link, Peer::default()));
-        let client_id = client_id.try_into().unwrap();
-        self.send(link, &bytes(&Packet::Connect(Connect { client_id, clean_start: true, ..Connect::default() })));
+        let connect = Connect {
+            version: Version::V3_1_1,
+            clean_start: true,
+            keep_alive: 60,
+            client_id: client_id.try_into().unwrap(),
+            will: None,
+            username: None,
+            password: None,
+            properties: Properties::default(),
+        };
+        self.send(link, &bytes(&Packet::Connect(Box::new(connect))));
         link
     }
 
@@ -152,7 +164,7 @@ fn bytes(packet: &Packet) -> Bytes {
 
 fn ack(kind: AckKind, packet: u16) -> Bytes {
     let packet_identifier = PacketIdentifier::new(packet).unwrap();
-    bytes(&Packet::Ack(Ack { kind, packet_identifier, reason: Reason::Success, properties: Default::default() }))
+    bytes(&Packet::Ack(Ack { kind, packet_identifier, reason: Reason::Success, properties: Properties::default() }))
 }
 
 fn subscribe(filter: &str, qos: Qos) -> Bytes {

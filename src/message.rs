@@ -66,15 +66,15 @@ impl Message {
     }
 
     /// The same message in buffers of its own, for keeping long: it does not hold on to the large buffer that it was
-    /// received in. A payload that fills such a buffer is shared as it is.
-    pub fn detached(&self) -> Message {
+    /// received in. A payload that fills such a buffer is shared as it is, and so is the topic name, which is no part of
+    /// that buffer: whoever received the message sees to that.
+    #[must_use]
+    pub fn detached(self) -> Message {
         const WORTH_SHARING: usize = 16 * 1024;
-        let payload = if self.payload.len() >= WORTH_SHARING {
-            self.payload.clone()
-        } else {
-            Bytes::copy_from_slice(&self.payload)
-        };
-        Message { topic: self.topic.detached(), payload, properties: self.properties.detached(), ..self.clone() }
+        let payload =
+            if self.payload.len() >= WORTH_SHARING { self.payload } else { Bytes::copy_from_slice(&self.payload) };
+        let properties = if self.properties.is_empty() { self.properties } else { self.properties.detached() };
+        Message { payload, properties, ..self }
     }
 
     /// About how many bytes of memory it holds.

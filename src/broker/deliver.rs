@@ -5,22 +5,37 @@ use super::Broker;
 use super::link::Link;
 use super::notice::Limit;
 use super::session::{Owed, SessionKey};
-use crate::codec::{AckKind, Packet, PacketIdentifier, Property, Publish, Qos, Reason, Text, Value};
+use crate::codec::{AckKind, Frame, PacketIdentifier, Property, PublishParts, Qos, Reason, Text, Value, Version};
 use crate::flight::Awaited;
 use crate::link::LinkId;
 use crate::message::Message;
+use crate::time::Time;
 
 impl Broker {
+    /// Gives a session a message of QoS 0. What cannot be sent now is not kept. `copies` holds what other sessions were
+    /// sent of the same message, where this one gets nothing of its own.
+    pub(super) fn deliver_at_most_once(&mut self, key: SessionKey, message: &Message, copies: Option<&mut Copies>) {
+        let Some(id) = self.sessions[key].link else { return };
+        let Some(link) = self.links.get_mut(&id).filter(|link| !link.congested) else {
+            self.counters.dropped += 1;
+            return;
+        };
+        let shared = copies.filter(|_| link.aliases_out_maximum == 0);
+        let frame = match shared.map(|copies| copies.of(link.version, message.retain)) {
+            Some(Some(frame)) => Some(frame.clone()),
+            Some(place @ None) => {
+                *place = link.frame(message, self.now, None, false);
+                place.clone()
+            }
+            None => link.frame(message, self.now, None, false),
+        };
+        self.send_publish(id, frame, message.payload.len());
+    }
+
     /// Gives a session a message, with the QoS and the flags it is to have there.
     pub(super) fn deliver(&mut self, key: SessionKey, message: Message) {
         if message.qos == Qos::AtMostOnce {
-            // What cannot be sent now is not kept: at most once.
-            if let Some(link) = self.open_link(key) {
-                self.send_message(link, &message, None, false);
-            } else if self.sessions[key].link.is_some() {
-                self.counters.dropped += 1;
-            }
-            return;
+            return self.deliver_at_most_once(key, &message, None);
         }
         if self.sessions[key].queue.len() >= self.config.queue_maximum {
             self.counters.dropped += 1;
@@ -63,11 +78,11 @@ impl Broker {
         match awaited {
             Awaited::PubComp => self.answer(link, AckKind::PubRel, packet, Reason::Success),
             Awaited::PubAck | Awaited::PubRec => {
-                let (message, place, dup) = (owed.message.clone(), owed.place, owed.left);
+                let (place, dup) = (owed.place, owed.left);
                 if let Some(owed) = self.sessions[key].outbound.value_mut(packet) {
                     owed.left = true;
                 }
-                if !self.send_message(link, &message, Some(packet), dup) {
+                if !self.send_begun(key, link, packet, dup) {
                     self.give_up(key, packet, awaited, place);
                 }
             }
@@ -83,16 +98,31 @@ impl Broker {
             Qos::AtLeastOnce | Qos::AtMostOnce => Awaited::PubAck,
         };
         let place = owed.place;
-        let session = &mut self.sessions[key];
-        let Some(packet) = session.outbound.begin(awaited, owed.clone()) else {
-            self.store_owed(key, &owed, None);
-            self.sessions[key].queue.push_front(owed);
-            return;
+        let packet = match self.sessions[key].outbound.begin(awaited, owed) {
+            Ok(packet) => packet,
+            Err(owed) => {
+                self.store_owed(key, &owed, None);
+                self.sessions[key].queue.push_front(owed);
+                return;
+            }
         };
-        self.store_owed(key, &owed, Some((packet, false)));
-        if !self.send_message(link, &owed.message, Some(packet), false) {
+        if self.config.durable
+            && let Some(owed) = self.sessions[key].outbound.value(packet).cloned()
+        {
+            self.store_owed(key, &owed, Some((packet, false)));
+        }
+        if !self.send_begun(key, link, packet, false) {
             self.give_up(key, packet, awaited, place);
         }
+    }
+
+    /// Sends the PUBLISH of an exchange that has begun; whether the client takes one of its size.
+    fn send_begun(&mut self, key: SessionKey, id: LinkId, packet: PacketIdentifier, dup: bool) -> bool {
+        let Some(owed) = self.sessions[key].outbound.value(packet) else { return false };
+        let Some(link) = self.links.get_mut(&id) else { return false };
+        let frame = link.frame(&owed.message, self.now, Some(packet), dup);
+        let payload = owed.message.payload.len();
+        self.send_publish(id, frame, payload)
     }
 
     /// A message larger than the client takes counts as delivered (5.0, 3.1.2-25).
@@ -113,36 +143,25 @@ impl Broker {
         outbound.all_resent() && outbound.has_quota()
     }
 
-    /// Sends one PUBLISH; whether the client takes one of its size.
-    fn send_message(&mut self, id: LinkId, message: &Message, packet: Option<PacketIdentifier>, dup: bool) -> bool {
-        let Some(link) = self.links.get(&id) else { return false };
-        let mut properties = message.properties.clone();
-        if let Some(seconds) = message.expiry_left(self.now) {
-            properties.push(Property::MessageExpiryInterval, Value::Four(seconds));
-        }
-        // A message sent again names its topic in full: the alias of an earlier connection means nothing here.
-        let alias = if dup { None } else { link.alias_for(&message.topic) };
-        if let Some(alias) = alias {
-            properties.push(Property::TopicAlias, Value::Two(alias.number));
-        }
-        let known = alias.is_some_and(|alias| alias.known);
-        let publish = Publish {
-            dup,
-            qos: message.qos,
-            retain: message.retain,
-            topic: if known { Text::EMPTY } else { message.topic.clone() },
-            packet_identifier: packet,
-            properties,
-            payload: message.payload.clone(),
-        };
-        let sent = self.send(id, &Packet::Publish(publish));
+    /// Queues a PUBLISH, if the client takes one of its size; whether it does.
+    fn send_publish(&mut self, id: LinkId, frame: Option<Frame>, payload: usize) -> bool {
+        let Some(frame) = frame else { return false };
+        let sent = self.send_frame(id, frame);
         if sent {
-            self.counters.publishes.sent.add(message.payload.len());
-        }
-        if let (true, Some(alias), Some(link)) = (sent, alias, self.links.get_mut(&id)) {
-            link.aliases_out.insert(message.topic.clone(), alias.number);
+            self.counters.publishes.sent.add(payload);
         }
         sent
+    }
+}
+
+/// One message as clients got it that get nothing of their own in it: it is encoded once for all of a kind.
+#[derive(Debug, Default)]
+pub(super) struct Copies([Option<Frame>; 4]);
+
+impl Copies {
+    /// The place of the one for this version, with or without the RETAIN flag.
+    fn of(&mut self, version: Version, retain: bool) -> &mut Option<Frame> {
+        &mut self.0[usize::from(version == Version::V5) * 2 + usize::from(retain)]
     }
 }
 
@@ -154,6 +173,42 @@ struct Alias {
 }
 
 impl Link {
+    /// A message as this client gets it; `None` if it cannot be sent.
+    fn frame(&mut self, message: &Message, now: Time, packet: Option<PacketIdentifier>, dup: bool) -> Option<Frame> {
+        let (expiry, version) = (message.expiry_left(now), self.wire_version());
+        // A message sent again names its topic in full: the alias of an earlier connection means nothing here.
+        let alias = if dup { None } else { self.alias_for(&message.topic) };
+        let mut publish = PublishParts {
+            dup,
+            qos: message.qos,
+            retain: message.retain,
+            topic: &message.topic,
+            packet_identifier: packet,
+            properties: &message.properties,
+            payload: &message.payload,
+        };
+        if expiry.is_none() && alias.is_none() {
+            return Frame::of_publish(publish, version).ok();
+        }
+        let (mut properties, unnamed) = (message.properties.clone(), Text::EMPTY);
+        if let Some(seconds) = expiry {
+            properties.push(Property::MessageExpiryInterval, Value::Four(seconds));
+        }
+        if let Some(alias) = alias {
+            properties.push(Property::TopicAlias, Value::Two(alias.number));
+            if alias.known {
+                publish.topic = &unnamed;
+            }
+        }
+        publish.properties = &properties;
+        let frame =
+            Frame::of_publish(publish, version).ok().filter(|frame| frame.len() <= self.maximum_packet_size())?;
+        if let Some(alias) = alias {
+            self.aliases_out.insert(message.topic.clone(), alias.number);
+        }
+        Some(frame)
+    }
+
     /// The alias to send a topic with: its own, or the next free one for as long as there are any.
     fn alias_for(&self, topic: &Text) -> Option<Alias> {
         if self.aliases_out_maximum == 0 {

@@ -1,5 +1,6 @@
 //! How a session and its will end (sections 3.1.2.5, 3.1.2.11.2, 3.1.3.2.2, 4.1).
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use super::notice::{Noticed, Notices};
@@ -51,7 +52,9 @@ impl Broker {
             expires: expiry.map(|seconds| self.now + Duration::from_secs(seconds.into())),
         };
         self.note_of(key, Notices::Few, || Noticed::WillPublished(topic.text().clone()));
-        self.admit(key, &topic, message);
+        let Ok(route) = self.find_route(topic.as_str().as_bytes(), || Ok::<_, Infallible>(topic.clone()));
+        self.admit(key, &route, message);
+        self.routes.put_back(route);
     }
 
     /// Nobody came back to a session in time.

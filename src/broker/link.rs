@@ -301,7 +301,7 @@ impl Broker {
     }
 
     pub(super) fn shutdown(&mut self) {
-        let links: Vec<LinkId> = self.links.keys().copied().collect();
+        let links: Vec<LinkId> = self.links.iter().map(|(id, _)| id).collect();
         for id in links {
             self.close(id, Cause::ShuttingDown);
         }

@@ -70,7 +70,7 @@ impl Listener {
             return;
         }
         self.bytes += weight;
-        self.heard.push_back((now, message.detached()));
+        self.heard.push_back((now, message.clone().detached()));
     }
 }
 

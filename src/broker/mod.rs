@@ -4,12 +4,14 @@
 //! |---|---|
 //! | `config` | what is allowed, demanded and limited |
 //! | `link` | one connection: its bytes, its version, its keep alive, its end |
+//! | `links` | all connections
 //! | `connect` | CONNECT and its answer, authentication, takeover |
 //! | `access` | who may come in |
 //! | `rights` | what a client may publish and subscribe to |
 //! | `session` | what is kept for a client identifier |
 //! | `life` | how a session and its will end |
 //! | `publish` | a message comes in |
+//! | `routes` | to whom messages go, remembered for the topics published to of late |
 //! | `deliver` | a message goes out to sessions, at once or from their queues |
 //! | `settle` | PUBACK, PUBREC, PUBREL, PUBCOMP |
 //! | `subscribe` | subscriptions come and go, retained messages are sent |
@@ -29,11 +31,13 @@ mod deliver;
 pub mod inspect;
 mod life;
 mod link;
+mod links;
 mod listen;
 mod notice;
 mod persist;
 mod publish;
 mod rights;
+mod routes;
 mod session;
 mod settle;
 mod shared;
@@ -57,12 +61,13 @@ use crate::topic::{Index, Tree};
 
 pub use config::Config;
 pub use counters::{Count, Counters, Traffic};
-use link::Link;
+use links::Links;
 use listen::Listeners;
 pub use listen::{Heard, ListenerId};
 use notice::Hits;
 pub use notice::{Limit, Notice, Noticed, Notices, Who, WillFate};
 pub use rights::{AccessRule, Action};
+use routes::Routes;
 use session::{Session, SessionKey};
 use shared::Groups;
 use subscribe::{Subscriber, Wanted};
@@ -139,10 +144,11 @@ enum Timer {
 pub struct Broker {
     config: Config,
     now: Time,
-    links: BTreeMap<LinkId, Link>,
+    links: Links,
     sessions: Slab<Session>,
     by_client_id: BTreeMap<Text, SessionKey>,
     subscriptions: Index<Subscriber, Wanted>,
+    routes: Routes,
     groups: Groups,
     retained: Tree<Message>,
     timers: Timers<Timer>,
@@ -173,10 +179,11 @@ impl Broker {
     pub fn new(config: Config, restored: Restored, now: Time) -> Broker {
         let mut broker = Broker {
             now,
-            links: BTreeMap::new(),
+            links: Links::new(),
             sessions: Slab::new(),
             by_client_id: BTreeMap::new(),
             subscriptions: Index::new(config.seed),
+            routes: Routes::new(config.seed),
             groups: Groups::default(),
             retained: Tree::new(),
             timers: Timers::new(),
@@ -260,7 +267,7 @@ impl Broker {
     /// The connections there are: what their other ends are called, their version once it is known, and the beginning
     /// of a packet that has come.
     pub fn standing(&self) -> impl Iterator<Item = (LinkId, &Peer, Option<Version>, Bytes)> {
-        self.links.iter().map(|(id, link)| (*id, &link.peer, link.version(), link.reader.unread_bytes()))
+        self.links.iter().map(|(id, link)| (id, &link.peer, link.version(), link.reader.unread_bytes()))
     }
 
     /// How many connections there are.
@@ -286,8 +293,14 @@ impl Broker {
     /// Queues a packet for a link; one that is larger than the client takes is dropped (5.0 section 3.1.2.11.4).
     /// Whether it was queued.
     fn send(&mut self, id: LinkId, packet: &Packet) -> bool {
-        let Some(link) = self.links.get_mut(&id) else { return false };
+        let Some(link) = self.links.get(&id) else { return false };
         let Ok(frame) = Frame::new(packet, link.wire_version()) else { return false };
+        self.send_frame(id, frame)
+    }
+
+    /// The same for a packet that is encoded already.
+    fn send_frame(&mut self, id: LinkId, frame: Frame) -> bool {
+        let Some(link) = self.links.get_mut(&id) else { return false };
         if frame.len() > link.maximum_packet_size() {
             return false;
         }

@@ -1,8 +1,12 @@
 //! A message comes in (section 3.3): its topic, whether it may be, and to whom it goes.
 
+use std::convert::Infallible;
+
+use super::deliver::Copies;
 use super::notice::Limit;
+use super::routes::Route;
 use super::session::SessionKey;
-use super::{Broker, Subscriber, Wanted};
+use super::{Broker, Wanted};
 use crate::codec::{
     Ack, AckKind, Packet, PacketIdentifier, Property, PublishRef, Qos, Reason, SubscriptionOptions, Value, Version,
 };
@@ -13,49 +17,65 @@ use crate::topic::TopicName;
 
 impl Broker {
     pub(super) fn publish(&mut self, id: LinkId, session: SessionKey, publish: &PublishRef<'_>) {
-        let topic = match self.topic_of(id, publish) {
-            Ok(topic) => topic,
+        let route = match self.route_of(id, publish) {
+            Ok(route) => route,
             Err(cause) => return self.close(id, cause),
         };
+        match self.refusal(publish) {
+            Some(cause) => self.close(id, cause),
+            None => self.publish_to(id, session, publish, &route),
+        }
+        self.routes.put_back(route);
+    }
+
+    /// What ends the connection of a client that publishes so, if anything does.
+    fn refusal(&self, publish: &PublishRef<'_>) -> Option<Cause> {
         if publish.properties.subscription_identifiers().next().is_some() {
-            return self.offend(id, "a subscription identifier in a PUBLISH from a client"); // 5.0, 3.3.4-6
+            let what = "a subscription identifier in a PUBLISH from a client"; // 5.0, 3.3.4-6
+            return Some(Cause::Protocol(Reason::ProtocolError, what));
         }
         if publish.qos > self.config.maximum_qos {
-            let cause = Cause::Protocol(Reason::QosNotSupported, "the QoS is above the maximum announced");
-            return self.close(id, cause);
+            return Some(Cause::Protocol(Reason::QosNotSupported, "the QoS is above the maximum announced"));
         }
         if publish.retain && !self.config.retain_available {
-            let cause = Cause::Protocol(Reason::RetainNotSupported, "retained messages are not available");
-            return self.close(id, cause);
+            return Some(Cause::Protocol(Reason::RetainNotSupported, "retained messages are not available"));
         }
+        None
+    }
+
+    fn publish_to(&mut self, id: LinkId, session: SessionKey, publish: &PublishRef<'_>, route: &Route) {
         self.counters.publishes.received.add(publish.payload.len());
-        let message = Message::received(publish, topic.text().clone(), self.now);
+        let message = Message::received(publish, route.topic.text().clone(), self.now);
         match (publish.qos, publish.packet_identifier) {
-            (Qos::AtLeastOnce, Some(packet)) => self.publish_qos_1(id, session, packet, &topic, message),
-            (Qos::ExactlyOnce, Some(packet)) => self.publish_qos_2(id, session, packet, &topic, message),
-            _ => drop(self.admit(session, &topic, message)),
+            (Qos::AtLeastOnce, Some(packet)) => self.publish_qos_1(id, session, packet, route, message),
+            (Qos::ExactlyOnce, Some(packet)) => self.publish_qos_2(id, session, packet, route, message),
+            _ => drop(self.admit(session, route, message)),
         }
     }
 
-    /// The topic name of a PUBLISH: its own, or what its topic alias stands for (5.0 section 3.3.2.3.4).
-    fn topic_of(&mut self, id: LinkId, publish: &PublishRef<'_>) -> Result<TopicName, Cause> {
-        let invalid = Cause::Protocol(Reason::TopicAliasInvalid, "the topic alias is above the maximum announced");
-        let unknown = Cause::Protocol(Reason::ProtocolError, "nothing says what the topic alias stands for");
+    /// Where a PUBLISH goes: its topic name is its own, or what its topic alias stands for (5.0 section 3.3.2.3.4).
+    fn route_of(&mut self, id: LinkId, publish: &PublishRef<'_>) -> Result<Box<Route>, Cause> {
+        let valid = || {
+            TopicName::try_from(publish.shared_topic())
+                .map_err(|_| Cause::Protocol(Reason::TopicNameInvalid, "the topic name is not valid"))
+        };
         let Some(alias) = publish.properties.topic_alias() else {
-            return TopicName::try_from(publish.shared_topic())
-                .map_err(|_| Cause::Protocol(Reason::TopicNameInvalid, "the topic name is not valid"));
+            return self.find_route(publish.topic.as_bytes(), valid);
         };
         if alias > self.config.topic_alias_maximum {
-            return Err(invalid);
+            let what = "the topic alias is above the maximum announced";
+            return Err(Cause::Protocol(Reason::TopicAliasInvalid, what));
         }
+        let unknown = Cause::Protocol(Reason::ProtocolError, "nothing says what the topic alias stands for");
         let Some(link) = self.links.get_mut(&id) else { return Err(unknown) };
-        if publish.topic.is_empty() {
-            return link.aliases_in.get(&alias).cloned().ok_or(unknown);
-        }
-        let topic = TopicName::try_from(publish.shared_topic())
-            .map_err(|_| Cause::Protocol(Reason::TopicNameInvalid, "the topic name is not valid"))?;
-        link.aliases_in.insert(alias, topic.detached());
-        Ok(topic)
+        let topic = if publish.topic.is_empty() {
+            link.aliases_in.get(&alias).cloned().ok_or(unknown)?
+        } else {
+            let topic = valid()?.detached();
+            link.aliases_in.insert(alias, topic.clone());
+            topic
+        };
+        self.find_route(topic.as_str().as_bytes(), || Ok(topic.clone()))
     }
 
     fn publish_qos_1(
@@ -63,13 +83,13 @@ impl Broker {
         id: LinkId,
         session: SessionKey,
         packet: PacketIdentifier,
-        topic: &TopicName,
+        route: &Route,
         message: Message,
     ) {
         if self.sessions[session].inbound.contains(packet) {
             return self.answer(id, AckKind::PubAck, packet, Reason::PacketIdentifierInUse);
         }
-        let reason = self.admit(session, topic, message);
+        let reason = self.admit(session, route, message);
         self.answer(id, AckKind::PubAck, packet, reason);
     }
 
@@ -78,7 +98,7 @@ impl Broker {
         id: LinkId,
         session: SessionKey,
         packet: PacketIdentifier,
-        topic: &TopicName,
+        route: &Route,
         message: Message,
     ) {
         let inbound = &mut self.sessions[session].inbound;
@@ -92,7 +112,7 @@ impl Broker {
             Receipt::Repeated => Reason::Success,
             Receipt::InUse => Reason::PacketIdentifierInUse,
             Receipt::New => {
-                let reason = self.admit(session, topic, message);
+                let reason = self.admit(session, route, message);
                 if reason.is_error() {
                     // PUBREC with an error ends the exchange: the identifier is free (5.0, 4.3.3-9).
                     self.sessions[session].inbound.release(packet);
@@ -114,63 +134,88 @@ impl Broker {
     }
 
     /// Passes on what a client published, if it may be passed on.
-    pub(super) fn admit(&mut self, session: SessionKey, topic: &TopicName, message: Message) -> Reason {
-        if topic.is_reserved() {
+    pub(super) fn admit(&mut self, session: SessionKey, route: &Route, message: Message) -> Reason {
+        if route.topic.is_reserved() {
             // Topics that begin with `$` are the server's own (section 4.7.2).
             return Reason::NotAuthorized;
         }
-        if !self.may_publish(session, topic) {
+        if !self.may_publish(session, &route.topic) {
             return Reason::NotAuthorized; // 3.1.1 cannot say so: 3.3.5-2
         }
-        if self.route(session, topic, message) { Reason::Success } else { Reason::NoMatchingSubscribers }
+        if self.pass_on(session, route, message) { Reason::Success } else { Reason::NoMatchingSubscribers }
     }
 
     /// Keeps a message if it is to be retained, and hands it to every session subscribed; whether there was one.
     pub(super) fn route(&mut self, origin: SessionKey, topic: &TopicName, message: Message) -> bool {
+        let Ok(route) = self.find_route(topic.as_str().as_bytes(), || Ok::<_, Infallible>(topic.clone()));
+        let matched = self.pass_on(origin, &route, message);
+        self.routes.put_back(route);
+        matched
+    }
+
+    fn pass_on(&mut self, origin: SessionKey, route: &Route, message: Message) -> bool {
         let keep = message.retain || message.qos > Qos::AtMostOnce;
         let message = if keep { message.detached() } else { message };
         if message.retain {
-            self.retain(topic, &message);
+            self.retain(&route.topic, &message);
         }
-        self.overhear(topic, &message);
-        let (mut sessions, mut groups) = (Vec::new(), Vec::new());
-        self.subscriptions.for_each_match(topic, |subscriber, wanted| match subscriber {
-            Subscriber::Session(session) => sessions.push((*session, *wanted)),
-            Subscriber::Group(group) => groups.push(*group),
-        });
+        self.overhear(&route.topic, &message);
         let mut matched = false;
-        for group in groups {
-            if let Some(chosen) = self.choose_member(group, topic) {
+        for group in &route.groups {
+            if let Some(chosen) = self.choose_member(*group, &route.topic) {
                 matched = true;
                 // A copy of its own, whatever else the member is subscribed to (4.8.2).
-                self.hand_out(chosen.0, &message, &[chosen]);
+                self.hand_out(chosen.0, message.clone(), &[chosen], &mut Copies::default());
             }
         }
-        sessions.retain(|(session, wanted)| {
-            !(wanted.options.no_local && origin == *session) && self.may_hear(*session, topic)
-        });
-        sessions.sort_by_key(|(session, _)| *session);
-        for of_one in sessions.chunk_by(|a, b| a.0 == b.0) {
-            matched = true;
-            self.hand_out(of_one[0].0, &message, of_one);
+        let hears = |broker: &Broker, (session, wanted): &(SessionKey, Wanted)| {
+            !(wanted.options.no_local && origin == *session) && broker.may_hear(*session, &route.topic)
+        };
+        let mut copies = Copies::default();
+        let mut sessions = route.sessions.chunk_by(|a, b| a.0 == b.0).peekable();
+        let mut message = Some(message);
+        while let Some(of_one) = sessions.next() {
+            let copy = if sessions.peek().is_some() { message.clone() } else { message.take() };
+            let Some(copy) = copy else { break };
+            if of_one.iter().all(|subscription| hears(self, subscription)) {
+                matched = true;
+                self.hand_out(of_one[0].0, copy, of_one, &mut copies);
+            } else {
+                let heard: Vec<_> = of_one.iter().filter(|subscription| hears(self, subscription)).copied().collect();
+                if let Some((session, _)) = heard.first() {
+                    matched = true;
+                    self.hand_out(*session, copy, &heard, &mut copies);
+                }
+            }
         }
         matched
     }
 
     /// One copy for a session, whatever number of its subscriptions matched (3.3.4): the highest QoS they allow, the
     /// identifiers of all of them.
-    fn hand_out(&mut self, session: SessionKey, message: &Message, matching: &[(SessionKey, Wanted)]) {
+    fn hand_out(
+        &mut self,
+        session: SessionKey,
+        mut message: Message,
+        matching: &[(SessionKey, Wanted)],
+        copies: &mut Copies,
+    ) {
         let options = || matching.iter().map(|(_, wanted)| &wanted.options);
         let qos = options().map(|options: &SubscriptionOptions| options.qos).max().unwrap_or_default();
-        let mut copy = message.clone();
-        copy.qos = message.qos.min(qos);
-        copy.retain = message.retain && options().any(|options| options.retain_as_published);
+        message.qos = message.qos.min(qos);
+        message.retain = message.retain && options().any(|options| options.retain_as_published);
+        let mut alike = true;
         for (_, wanted) in matching {
             if let Some(identifier) = wanted.identifier {
-                copy.properties.push(Property::SubscriptionIdentifier, Value::Variable(identifier));
+                message.properties.push(Property::SubscriptionIdentifier, Value::Variable(identifier));
+                alike = false;
             }
         }
-        self.deliver(session, copy);
+        if message.qos == Qos::AtMostOnce {
+            self.deliver_at_most_once(session, &message, alike.then_some(copies));
+        } else {
+            self.deliver(session, message);
+        }
     }
 
     /// Keeps a message for later subscribers; an empty one ends what was kept (3.3.1.3).

@@ -127,7 +127,7 @@ impl Client {
         };
         let mut id = None;
         if let Some(awaited) = awaited {
-            id = self.session.outbound.begin(awaited, Sent::Message(outgoing.clone()));
+            id = self.session.outbound.begin(awaited, Sent::Message(outgoing.clone())).ok();
             if id.is_none() {
                 self.queue.push_front(outgoing);
                 return false;

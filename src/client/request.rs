@@ -180,7 +180,7 @@ impl Client {
     pub(super) fn send_request(&mut self) -> bool {
         let Some(request) = self.requests.pop_front() else { return false };
         let awaited = request.awaited();
-        let Some(id) = self.session.outbound.begin(awaited, Sent::Request(request.clone())) else {
+        let Ok(id) = self.session.outbound.begin(awaited, Sent::Request(request.clone())) else {
             self.requests.push_front(request);
             return false;
         };

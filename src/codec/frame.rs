@@ -2,8 +2,8 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::packet::{Packet, Publish};
-use super::write::{Unencodable, encode, put_publish};
+use super::packet::Packet;
+use super::write::{PublishParts, Unencodable, encode, put_publish};
 use super::{Version, fault::Malformed};
 
 /// Payloads from here on are shared, not copied behind the head.
@@ -25,21 +25,27 @@ impl Frame {
     /// # Errors
     /// Why it cannot be sent.
     pub fn new(packet: &Packet, version: Version) -> Result<Frame, Unencodable> {
-        match packet {
-            Packet::Publish(publish) if publish.payload.len() >= WORTH_SHARING => Frame::sharing(publish, version),
-            _ => {
-                // Full buffers become `Bytes` at no cost, and acks are short.
-                let mut head = if matches!(packet, Packet::Ack(_)) { Vec::with_capacity(4) } else { Vec::new() };
-                encode(packet, version, &mut head)?;
-                Ok(Frame::from(Bytes::from(head)))
-            }
+        if let Packet::Publish(publish) = packet {
+            return Frame::of_publish(publish.into(), version);
         }
+        // Full buffers become `Bytes` at no cost, and acks are short.
+        let mut head = if matches!(packet, Packet::Ack(_)) { Vec::with_capacity(4) } else { Vec::new() };
+        encode(packet, version, &mut head)?;
+        Ok(Frame::from(Bytes::from(head)))
     }
 
-    fn sharing(publish: &Publish, version: Version) -> Result<Frame, Unencodable> {
+    /// Encodes a PUBLISH.
+    ///
+    /// # Errors
+    /// Why it cannot be sent.
+    pub fn of_publish(publish: PublishParts<'_>, version: Version) -> Result<Frame, Unencodable> {
         let mut head = Vec::new();
         put_publish(publish, version, &mut head)?;
-        Ok(Frame { head: head.into(), payload: publish.payload.clone() })
+        if publish.payload.len() >= WORTH_SHARING {
+            return Ok(Frame { head: head.into(), payload: publish.payload.clone() });
+        }
+        head.extend_from_slice(publish.payload);
+        Ok(Frame::from(Bytes::from(head)))
     }
 
     /// How many bytes it has.

@@ -32,4 +32,4 @@ pub use read::decode;
 pub use reader::Reader;
 pub use reason::Reason;
 pub use text::{MAX_FIELD_LEN, Text, TextError, TextRef};
-pub use write::{Unencodable, encode};
+pub use write::{PublishParts, Unencodable, encode};

@@ -10,7 +10,7 @@ use super::property::Place;
 use super::read::{
     check_alias_for_topic, check_method, check_will_topic, code_fault, connect_flag, is_shared, reserved_flags,
 };
-use super::text::MAX_FIELD_LEN;
+use super::text::{MAX_FIELD_LEN, Text};
 use super::wire::{MAX_VARIABLE, head_with_variable, put_field, put_variable, variable_len};
 use super::{Reason, Version};
 
@@ -62,7 +62,7 @@ pub fn encode(packet: &Packet, version: Version, out: &mut Vec<u8>) -> Result<()
     // Each checks all that can be wrong before it writes anything.
     match packet {
         Packet::Publish(publish) => {
-            put_publish(publish, version, out)?;
+            put_publish(publish.into(), version, out)?;
             out.extend_from_slice(&publish.payload);
             Ok(())
         }
@@ -80,12 +80,33 @@ pub fn encode(packet: &Packet, version: Version, out: &mut Vec<u8>) -> Result<()
     }
 }
 
+/// What a PUBLISH is made of, wherever it lies.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)]
+pub struct PublishParts<'a> {
+    pub dup: bool,
+    pub qos: Qos,
+    pub retain: bool,
+    pub topic: &'a Text,
+    pub packet_identifier: Option<PacketIdentifier>,
+    pub properties: &'a Properties,
+    pub payload: &'a Bytes,
+}
+
+impl<'a> From<&'a Publish> for PublishParts<'a> {
+    fn from(publish: &'a Publish) -> PublishParts<'a> {
+        let Publish { dup, qos, retain, topic, packet_identifier, properties, payload } = publish;
+        let (dup, qos, retain, packet_identifier) = (*dup, *qos, *retain, *packet_identifier);
+        PublishParts { dup, qos, retain, topic, packet_identifier, properties, payload }
+    }
+}
+
 /// All of a PUBLISH but its payload.
 #[inline]
-pub(super) fn put_publish(publish: &Publish, version: Version, out: &mut Vec<u8>) -> Result<(), Unencodable> {
-    let Publish { dup, qos, retain, topic, packet_identifier, properties, payload } = publish;
-    let named = packet_identifier.is_some() == (*qos != Qos::AtMostOnce);
-    if !named | (*dup & (*qos == Qos::AtMostOnce)) | topic.is_empty() | topic.has_wildcard() {
+pub(super) fn put_publish(publish: PublishParts<'_>, version: Version, out: &mut Vec<u8>) -> Result<(), Unencodable> {
+    let PublishParts { dup, qos, retain, topic, packet_identifier, properties, payload } = publish;
+    let named = packet_identifier.is_some() == (qos != Qos::AtMostOnce);
+    if !named | (dup & (qos == Qos::AtMostOnce)) | topic.is_empty() | topic.has_wildcard() {
         check_odd_publish(publish, version)?;
     }
     let topic = topic.as_bytes();
@@ -96,7 +117,7 @@ pub(super) fn put_publish(publish: &Publish, version: Version, out: &mut Vec<u8>
         properties.borrowed().fit(Place::In(PacketType::Publish))?;
     }
 
-    let flags = u8::from(*dup) << 3 | qos.number() << 1 | u8::from(*retain);
+    let flags = u8::from(dup) << 3 | qos.number() << 1 | u8::from(retain);
     let (mut head, len) = head_with_variable(PacketType::Publish.number() << 4 | flags, remaining);
     // A `Text` is never longer than a field can be.
     head |= u64::from(u16::try_from(topic.len()).unwrap_or(u16::MAX).swap_bytes()) << (8 * len);
@@ -112,7 +133,7 @@ pub(super) fn put_publish(publish: &Publish, version: Version, out: &mut Vec<u8>
 
 /// Looks closely at a PUBLISH of which something is seldom so: an empty topic name with an alias may be sent.
 #[cold]
-fn check_odd_publish(publish: &Publish, version: Version) -> Result<(), Unencodable> {
+fn check_odd_publish(publish: PublishParts<'_>, version: Version) -> Result<(), Unencodable> {
     if publish.dup && publish.qos == Qos::AtMostOnce {
         return Err(Fault::DupAtQos0.into());
     }

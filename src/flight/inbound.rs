@@ -1,7 +1,6 @@
 //! Messages that the peer sent at QoS 1 and 2.
 
-use std::collections::BTreeMap;
-
+use super::by_identifier::ByIdentifier;
 use crate::codec::{PacketIdentifier, Qos};
 
 /// What a PUBLISH with a packet identifier is.
@@ -27,7 +26,7 @@ struct Received {
 /// Whether a message is new is told by this set alone, never by its DUP flag [MQTT-3.3.1-3].
 #[derive(Clone, Debug, Default)]
 pub struct Inbound {
-    received: BTreeMap<PacketIdentifier, Received>,
+    received: ByIdentifier<Received>,
     unacked: usize,
 }
 
@@ -42,7 +41,7 @@ impl Inbound {
         if qos == Qos::AtMostOnce {
             return Receipt::New;
         }
-        if let Some(known) = self.received.get_mut(&id) {
+        if let Some(known) = self.received.get_mut(id) {
             if known.qos != qos {
                 return Receipt::InUse;
             }
@@ -59,7 +58,7 @@ impl Inbound {
 
     /// The PUBACK was sent. Nothing happens to a QoS 2 exchange, which ends with [`release`](Inbound::release).
     pub fn acked(&mut self, id: PacketIdentifier) {
-        if self.received.get(&id).is_some_and(|known| known.qos == Qos::AtLeastOnce) {
+        if self.received.get(id).is_some_and(|known| known.qos == Qos::AtLeastOnce) {
             self.remove(id);
         }
     }
@@ -67,7 +66,7 @@ impl Inbound {
     /// PUBREL arrived, or the PUBREC that was sent refuses the message: the identifier is free.
     /// False if it was not occupied by a QoS 2 exchange (answer 0x92).
     pub fn release(&mut self, id: PacketIdentifier) -> bool {
-        let known = self.received.get(&id).is_some_and(|known| known.qos == Qos::ExactlyOnce);
+        let known = self.received.get(id).is_some_and(|known| known.qos == Qos::ExactlyOnce);
         if known {
             self.remove(id);
         }
@@ -76,7 +75,7 @@ impl Inbound {
 
     /// Whether a QoS 2 message with this identifier was received and not released.
     pub fn contains(&self, id: PacketIdentifier) -> bool {
-        self.received.get(&id).is_some_and(|known| known.qos == Qos::ExactlyOnce)
+        self.received.get(id).is_some_and(|known| known.qos == Qos::ExactlyOnce)
     }
 
     /// How much of our Receive Maximum the peer uses: messages that came on this connection and that are neither
@@ -87,7 +86,10 @@ impl Inbound {
 
     /// The QoS 2 identifiers received and not released, which belong to the session state, in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = PacketIdentifier> {
-        self.received.iter().filter(|(_, known)| known.qos == Qos::ExactlyOnce).map(|(id, _)| *id)
+        let of_qos_2 = |(id, known): (PacketIdentifier, &Received)| (known.qos == Qos::ExactlyOnce).then_some(id);
+        let mut ids: Vec<_> = self.received.iter().filter_map(of_qos_2).collect();
+        ids.sort_unstable();
+        ids.into_iter()
     }
 
     /// Takes over a QoS 2 identifier from an earlier process.
@@ -98,7 +100,7 @@ impl Inbound {
 
     /// Begins a new connection: the peer's quota is whole again, and QoS 1 messages not acknowledged will come again.
     pub fn reconnected(&mut self) {
-        self.received.retain(|_, known| {
+        self.received.retain(|known| {
             known.counted = false;
             known.qos == Qos::ExactlyOnce
         });
@@ -111,7 +113,7 @@ impl Inbound {
     }
 
     fn remove(&mut self, id: PacketIdentifier) {
-        if self.received.remove(&id).is_some_and(|known| known.counted) {
+        if self.received.remove(id).is_some_and(|known| known.counted) {
             self.unacked -= 1;
         }
     }

@@ -4,6 +4,7 @@
 //! Each side of a connection holds one [`Outbound`] and one [`Inbound`]. They never share an identifier: the two
 //! directions number their exchanges independently.
 
+mod by_identifier;
 mod inbound;
 mod outbound;
 

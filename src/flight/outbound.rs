@@ -1,8 +1,9 @@
 //! Exchanges that this side began: PUBLISH at QoS 1 and 2, SUBSCRIBE, UNSUBSCRIBE.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 
+use super::by_identifier::ByIdentifier;
 use crate::codec::PacketIdentifier;
 
 /// The packet that would move an exchange on.
@@ -66,8 +67,7 @@ impl<T> Exchange<T> {
 /// `T` is what the owner needs to send the packet again, or to know what the answer means.
 #[derive(Clone, Debug)]
 pub struct Outbound<T> {
-    exchanges: BTreeMap<PacketIdentifier, Exchange<T>>,
-    order: BTreeMap<u64, PacketIdentifier>,
+    exchanges: ByIdentifier<Exchange<T>>,
     last: PacketIdentifier,
     next_place: u64,
     receive_maximum: u16,
@@ -81,8 +81,7 @@ impl<T> Outbound<T> {
     /// Nothing begun; the peer takes `receive_maximum` deliveries at a time (65,535 unless it says otherwise).
     pub fn new(receive_maximum: u16) -> Outbound<T> {
         Outbound {
-            exchanges: BTreeMap::new(),
-            order: BTreeMap::new(),
+            exchanges: ByIdentifier::default(),
             last: PacketIdentifier::MAX,
             next_place: 0,
             receive_maximum,
@@ -102,14 +101,17 @@ impl<T> Outbound<T> {
     }
 
     /// Begins an exchange with the first free identifier after the one given out last, so that identifiers come back
-    /// into use as late as possible. `None` if all 65,535 are in use.
+    /// into use as late as possible.
     ///
     /// A delivery occupies quota; the caller has asked [`has_quota`](Outbound::has_quota) before. It counts as sent.
-    pub fn begin(&mut self, awaited: Awaited, value: T) -> Option<PacketIdentifier> {
-        let id = self.free()?;
+    ///
+    /// # Errors
+    /// All 65,535 identifiers are in use: the value comes back.
+    pub fn begin(&mut self, awaited: Awaited, value: T) -> Result<PacketIdentifier, T> {
+        let Some(id) = self.free() else { return Err(value) };
         self.last = id;
         self.insert(id, awaited, true, value);
-        Some(id)
+        Ok(id)
     }
 
     /// Takes over an exchange from an earlier connection or process, after all others in the order of sending. It is
@@ -122,17 +124,17 @@ impl<T> Outbound<T> {
 
     /// What the exchange with this identifier waits for.
     pub fn awaited(&self, id: PacketIdentifier) -> Option<Awaited> {
-        self.exchanges.get(&id).map(|exchange| exchange.awaited)
+        self.exchanges.get(id).map(|exchange| exchange.awaited)
     }
 
     /// What was kept with this exchange, to be changed.
     pub fn value_mut(&mut self, id: PacketIdentifier) -> Option<&mut T> {
-        self.exchanges.get_mut(&id).map(|exchange| &mut exchange.value)
+        self.exchanges.get_mut(id).map(|exchange| &mut exchange.value)
     }
 
     /// What was kept with this exchange.
     pub fn value(&self, id: PacketIdentifier) -> Option<&T> {
-        self.exchanges.get(&id).map(|exchange| &exchange.value)
+        self.exchanges.get(id).map(|exchange| &exchange.value)
     }
 
     /// Moves a QoS 2 exchange on after its PUBREC: it awaits PUBCOMP now, and only its PUBREL may be sent again
@@ -141,7 +143,7 @@ impl<T> Outbound<T> {
     /// # Errors
     /// If no exchange with this identifier awaits `heard`, which must be [`Awaited::PubRec`].
     pub fn advance(&mut self, id: PacketIdentifier, heard: Awaited) -> Result<&mut T, Unexpected> {
-        let Some(exchange) = self.exchanges.get_mut(&id) else { return Err(Unexpected::NotFound) };
+        let Some(exchange) = self.exchanges.get_mut(id) else { return Err(Unexpected::NotFound) };
         match (exchange.awaited, heard) {
             (Awaited::PubComp, Awaited::PubRec) => {}
             (Awaited::PubRec, Awaited::PubRec) => {
@@ -151,10 +153,8 @@ impl<T> Outbound<T> {
                     exchange.sent = true;
                     self.in_flight += 1;
                 }
-                self.order.remove(&exchange.place);
                 exchange.awaited = Awaited::PubComp;
                 exchange.place = self.next_place;
-                self.order.insert(self.next_place, id);
                 self.next_place += 1;
             }
             (awaited, _) => return Err(Unexpected::Awaits(awaited)),
@@ -174,7 +174,9 @@ impl<T> Outbound<T> {
 
     /// Every unfinished exchange in the order of sending.
     pub fn unfinished(&self) -> impl Iterator<Item = (PacketIdentifier, Awaited, &T)> {
-        self.order.values().filter_map(|id| self.exchanges.get(id).map(|e| (*id, e.awaited, &e.value)))
+        let mut all: Vec<_> = self.exchanges.iter().collect();
+        all.sort_unstable_by_key(|(_, exchange)| exchange.place);
+        all.into_iter().map(|(id, exchange)| (id, exchange.awaited, &exchange.value))
     }
 
     /// How many exchanges are unfinished.
@@ -194,9 +196,9 @@ impl<T> Outbound<T> {
         let ended: Vec<_> =
             self.unfinished().filter(|(_, awaited, _)| !awaited.is_delivery()).map(|(id, ..)| id).collect();
         let values = ended.into_iter().filter_map(|id| self.remove(id)).collect();
-        for (id, exchange) in &mut self.exchanges {
+        for (id, exchange) in self.exchanges.iter_mut() {
             exchange.sent = false;
-            self.unsent.insert(exchange.key(*id));
+            self.unsent.insert(exchange.key(id));
         }
         self.in_flight = 0;
         values
@@ -213,7 +215,7 @@ impl<T> Outbound<T> {
             return None;
         }
         self.unsent.remove(&next);
-        let exchange = self.exchanges.get_mut(&id)?;
+        let exchange = self.exchanges.get_mut(id)?;
         exchange.sent = true;
         self.in_flight += 1;
         Some((id, exchange.awaited, &exchange.value))
@@ -226,7 +228,7 @@ impl<T> Outbound<T> {
 
     /// Forgets everything, for a session that ended, and hands back what was kept in the order of sending.
     pub fn clear(&mut self) -> Vec<T> {
-        let ids: Vec<_> = self.order.values().copied().collect();
+        let ids: Vec<_> = self.unfinished().map(|(id, ..)| id).collect();
         ids.into_iter().filter_map(|id| self.remove(id)).collect()
     }
 
@@ -239,14 +241,12 @@ impl<T> Outbound<T> {
                 self.unsent.insert(exchange.key(id));
             }
         }
-        self.order.insert(self.next_place, id);
         self.exchanges.insert(id, exchange);
         self.next_place += 1;
     }
 
     fn remove(&mut self, id: PacketIdentifier) -> Option<T> {
-        let exchange = self.exchanges.remove(&id)?;
-        self.order.remove(&exchange.place);
+        let exchange = self.exchanges.remove(id)?;
         if exchange.awaited.is_delivery() {
             if exchange.sent {
                 self.in_flight -= 1;
@@ -263,7 +263,7 @@ impl<T> Outbound<T> {
             return None;
         }
         let mut id = following(self.last);
-        while self.exchanges.contains_key(&id) {
+        while self.exchanges.contains(id) {
             id = following(id);
         }
         Some(id)
@@ -297,12 +297,12 @@ mod tests {
     fn none_is_free_when_all_are_in_use() {
         let mut out = Outbound::new(u16::MAX);
         for _ in 0..u16::MAX {
-            assert!(out.begin(Awaited::SubAck, ()).is_some());
+            assert!(out.begin(Awaited::SubAck, ()).is_ok());
         }
-        assert_eq!(out.begin(Awaited::SubAck, ()), None);
+        assert_eq!(out.begin(Awaited::SubAck, ()), Err(()));
         assert!(out.has_quota(), "only PUBLISH uses quota");
         out.finish(id(77), Awaited::SubAck).unwrap();
-        assert_eq!(out.begin(Awaited::PubRec, ()), Some(id(77)));
+        assert_eq!(out.begin(Awaited::PubRec, ()), Ok(id(77)));
     }
 
     #[test]
@@ -350,6 +350,6 @@ mod tests {
         let mut out = Outbound::new(10);
         out.restore(id(1), Awaited::PubAck, ());
         out.restore(id(2), Awaited::PubComp, ());
-        assert_eq!(out.begin(Awaited::PubAck, ()), Some(id(3)));
+        assert_eq!(out.begin(Awaited::PubAck, ()), Ok(id(3)));
     }
 }

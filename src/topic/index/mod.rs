@@ -36,6 +36,7 @@ pub struct Index<K, V> {
     levels: Words,
     hasher: FixedState,
     len: usize,
+    changes: u64,
 }
 
 /// A place in the trie, reached by the levels of a filter.
@@ -67,7 +68,7 @@ impl<K: Ord + Copy, V> Index<K, V> {
         let mut nodes = Slab::new();
         nodes.insert(Node::default());
         let hasher = FixedState::with_seed(seed);
-        Index { nodes, children: HashTable::new(), levels: Words::new(hasher.clone()), hasher, len: 0 }
+        Index { nodes, children: HashTable::new(), levels: Words::new(hasher.clone()), hasher, len: 0, changes: 0 }
     }
 
     /// Puts `value` under `filter` and `key`, and hands back what was there.
@@ -83,6 +84,7 @@ impl<K: Ord + Copy, V> Index<K, V> {
         }
         let replaced = self.nodes[at].subscribers(multi).insert(key, value);
         self.len += usize::from(replaced.is_none());
+        self.changes += 1;
         replaced
     }
 
@@ -99,6 +101,7 @@ impl<K: Ord + Copy, V> Index<K, V> {
         }
         let removed = self.nodes[at].subscribers(multi).remove(key)?;
         self.len -= 1;
+        self.changes += 1;
         self.prune(at);
         Some(removed)
     }
@@ -137,6 +140,11 @@ impl<K: Ord + Copy, V> Index<K, V> {
             self.nodes[at].below.for_each(&mut each);
             self.nodes[at].here.for_each(&mut each);
         }
+    }
+
+    /// How often it was changed: as long as this is the same, so is what a name matches.
+    pub fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// How many subscriptions there are.
