@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::trust::TrustArguments;
-use super::{FAILED, complain, is_broken_pipe, say, wrong};
+use super::{FAILED, GONE, complain, is_broken_pipe, say, wrong};
 use crate::conform::coverage::cover;
 use crate::conform::result::{Report, Verdict};
 use crate::conform::run::{Options, OurClient, RunError, check_broker, check_client_command, check_our_client};
@@ -19,9 +19,6 @@ use crate::conform::target::{Address, Ours, PATIENCE, Profile, Target};
 use crate::live::dial::{Dialer, Url};
 use crate::report::conform::{Document, Matrix, junit, markdown, page, terminal};
 use crate::rules::{Id, Role};
-
-/// The target could not be reached, or died.
-const GONE: u8 = 3;
 
 /// What a conformance run is told.
 #[derive(Debug, Args)]

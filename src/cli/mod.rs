@@ -1,12 +1,16 @@
 //! The command line: one file per command; here only what they have in common.
 //!
-//! Exit codes: 0 everything held, 1 something did not, 2 the input was wrong.
+//! Exit codes: 0 everything held, 1 something did not, 2 the input was wrong, 3 the other side cannot be reached or died.
 
 mod conform;
+mod connect;
+mod documents;
 mod explore;
+mod publish;
 mod real;
 mod run;
 mod schema;
+mod subscribe;
 mod trust;
 
 use std::io::{self, Write as _};
@@ -22,6 +26,8 @@ use crate::sim::Engine;
 const FAILED: u8 = 1;
 /// The input was wrong.
 const WRONG: u8 = 2;
+/// The other side could not be reached, or died.
+const GONE: u8 = 3;
 
 /// Deterministic MQTT simulation: a broker, clients and a network in simulated time, from a scenario file.
 #[derive(Debug, Parser)]
@@ -41,8 +47,22 @@ enum Command {
     Conform(Box<conform::ConformArguments>),
     /// Run a scenario under thousands of orders of faults, and shrink what breaks to a few lines
     Explore(Box<explore::ExploreArguments>),
+    /// Publish messages to a broker
+    Pub(Box<publish::PublishArguments>),
+    /// Subscribe at a broker, and print the messages that come
+    Sub(Box<subscribe::SubscribeArguments>),
     /// Print the JSON Schema of scenario files, for editors
     Schema,
+    /// Print the completions of a shell, to be put where it looks for them
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the man pages into a directory
+    Man {
+        /// The directory; made if it is not there
+        directory: PathBuf,
+    },
     /// Be steered as a client by `simrun conform --client`: the line protocol on stdin and stdout
     #[command(hide = true)]
     Adapter,
@@ -145,7 +165,11 @@ pub fn main() -> ExitCode {
     match cli.command {
         Some(Command::Conform(arguments)) => conform::conform(&arguments),
         Some(Command::Explore(arguments)) => explore::explore(&arguments),
+        Some(Command::Pub(arguments)) => publish::publish(&arguments),
+        Some(Command::Sub(arguments)) => subscribe::subscribe(&arguments),
         Some(Command::Schema) => schema::print(),
+        Some(Command::Completions { shell }) => documents::completions(shell),
+        Some(Command::Man { directory }) => documents::man(&directory),
         Some(Command::Adapter) => match crate::conform::steered::speak() {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => wrong(format!("not in the line protocol: {error}")),

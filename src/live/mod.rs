@@ -8,13 +8,16 @@
 //! | `control` | the way to that thread from others |
 //! | `witness` | what happens, as events for those who watch |
 //! | `scenario` | a scenario in real time: broker, clients, faults |
+//! | `client` | our client, for programs of ours that talk to a server |
 //! | `dial` | the way to a server: URLs, TCP, TLS, WebSocket |
 //! | `websocket` | MQTT over WebSocket |
 //! | `delay` | a network's latency, which loopback lacks |
 
+pub mod client;
 mod control;
 mod core;
 mod delay;
+
 pub mod dial;
 mod outgoing;
 mod scenario;
@@ -203,7 +206,7 @@ async fn accept(listeners: &[TcpListener]) -> (usize, TcpStream, SocketAddr) {
 }
 
 /// A number that strangers cannot guess: topics and client identifiers come from them.
-fn chance() -> u64 {
+pub(crate) fn chance() -> u64 {
     RandomState::new().hash_one("simrun")
 }
 
