@@ -126,7 +126,7 @@ impl Reader {
         };
         let first = buffer.get(start).copied().unwrap_or_default();
         let body = buffer.get(body..end).unwrap_or_default();
-        decode_body(version, first, buffer, body).map(Some)
+        decode_body(version, first, buffer, body)
     }
 
     #[inline]

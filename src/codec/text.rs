@@ -55,7 +55,7 @@ impl Text {
         let mut at = 0;
         while at < bytes.len() {
             assert!(bytes[at] != 0, "contains U+0000");
-            wildcard |= matches!(bytes[at], b'+' | b'#');
+            wildcard |= is_wildcard(bytes[at]);
             at += 1;
         }
         Text { bytes: Bytes::from_static(bytes), wildcard }
@@ -129,52 +129,54 @@ fn check_slowly(bytes: &[u8]) -> Result<(), TextError> {
     if bytes.contains(&0) { Err(TextError::Null) } else { Ok(()) }
 }
 
-/// Whether all bytes are ASCII other than NUL and wildcards, as those of most topic names.
-#[inline]
-fn is_plain_name(bytes: &[u8]) -> bool {
-    words(bytes, LOW, |word| not_plain(word) | wildcards(word)) == 0
+#[cold]
+fn check_name_slowly(bytes: &[u8], wildcard: Fault) -> Result<(), Malformed> {
+    check_slowly(bytes)?;
+    if has_wildcard(bytes) { Err(wildcard.into()) } else { Ok(()) }
 }
-
-const LOW: u64 = 0x0101_0101_0101_0101;
-const HIGH: u64 = 0x8080_8080_8080_8080;
 
 /// Whether all bytes are ASCII other than NUL: by far the most frequent case, and a quick one to see.
 #[inline]
 fn is_plain(bytes: &[u8]) -> bool {
-    words(bytes, LOW, not_plain) == 0
+    all(bytes, is_plain_byte)
+}
+
+/// Whether all bytes are ASCII other than NUL and wildcards, as those of most topic names.
+#[inline]
+fn is_plain_name(bytes: &[u8]) -> bool {
+    all(bytes, |byte| is_plain_byte(byte) & !is_wildcard(byte))
 }
 
 /// Whether a topic name would be none: it holds `+` or `#`.
 #[inline]
 pub(crate) fn has_wildcard(bytes: &[u8]) -> bool {
-    words(bytes, 0, wildcards) != 0
+    !all(bytes, |byte| !is_wildcard(byte))
 }
 
-#[inline]
-fn not_plain(word: u64) -> u64 {
-    // A byte below 1 borrows from the next, which can only spoil the verdict on a word that is spoilt already.
-    (word.wrapping_sub(LOW) | word) & HIGH
+const fn is_plain_byte(byte: u8) -> bool {
+    byte.cast_signed() > 0
 }
 
-#[inline]
-fn wildcards(word: u64) -> u64 {
-    let zero = |word: u64| word.wrapping_sub(LOW) & !word & HIGH;
-    zero(word ^ (LOW * u64::from(b'+'))) | zero(word ^ (LOW * u64::from(b'#')))
+const fn is_wildcard(byte: u8) -> bool {
+    matches!(byte, b'+' | b'#')
 }
 
-/// Joins what `look` says of each word of eight bytes. The last word overlaps the one before it; a string that is
-/// shorter is filled up with itself, or with `filler` if it is very short.
+/// Whether all bytes are good ones. They are looked at in chunks of a size known to the compiler, which makes a few
+/// vector instructions of each; the last chunk overlaps the one before it.
 #[inline]
-fn words(bytes: &[u8], filler: u64, look: impl Fn(u64) -> u64) -> u64 {
-    if let Some(last) = bytes.last_chunk::<8>() {
-        let (words, _) = bytes.as_chunks::<8>();
-        let found = words.iter().fold(0, |found, word| found | look(u64::from_ne_bytes(*word)));
-        return found | look(u64::from_ne_bytes(*last));
+fn all(bytes: &[u8], is_good: impl Fn(u8) -> bool) -> bool {
+    fn each<const N: usize>(chunk: &[u8; N], is_good: &impl Fn(u8) -> bool) -> bool {
+        chunk.iter().fold(true, |good, &byte| good & is_good(byte))
     }
-    if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
-        return look(u64::from(u32::from_ne_bytes(*first)) << 32 | u64::from(u32::from_ne_bytes(*last)));
+    if let Some(last) = bytes.last_chunk::<16>() {
+        bytes.as_chunks::<16>().0.iter().all(|chunk| each(chunk, &is_good)) && each(last, &is_good)
+    } else if let (Some(first), Some(last)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+        each(first, &is_good) & each(last, &is_good)
+    } else if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        each(first, &is_good) & each(last, &is_good)
+    } else {
+        bytes.iter().all(|&byte| is_good(byte))
     }
-    look(bytes.iter().fold(filler, |word, &byte| word << 8 | u64::from(byte)))
 }
 
 impl<'a> TextRef<'a> {
@@ -184,14 +186,11 @@ impl<'a> TextRef<'a> {
         TextRef(bytes)
     }
 
-    /// A topic name: a string without wildcards.
+    /// A topic name: a string without wildcards; `wildcard` is what is wrong if there is one.
     #[inline]
-    pub(super) fn name(bytes: &'a [u8]) -> Result<TextRef<'a>, Malformed> {
+    pub(super) fn name(bytes: &'a [u8], wildcard: Fault) -> Result<TextRef<'a>, Malformed> {
         if !is_plain_name(bytes) {
-            check(bytes)?;
-            if has_wildcard(bytes) {
-                return Err(Fault::TopicWildcard.into());
-            }
+            check_name_slowly(bytes, wildcard)?;
         }
         Ok(TextRef(bytes))
     }

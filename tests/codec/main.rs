@@ -3,6 +3,7 @@
 mod any;
 mod chunks;
 mod encoder;
+mod lengths;
 mod refused;
 mod round_trip;
 mod wire;

@@ -11,12 +11,12 @@ const NAME: &str = "mqttbytes";
 fn read_all(version: Version, wires: &mut BytesMut) {
     match version {
         Version::V3_1_1 => {
-            while let Ok(packet) = v4::read(wires, usize::MAX) {
+            while let Ok(packet) = &v4::read(wires, usize::MAX) {
                 black_box(packet);
             }
         }
         Version::V5 => {
-            while let Ok(packet) = v5::read(wires, usize::MAX) {
+            while let Ok(packet) = &v5::read(wires, usize::MAX) {
                 black_box(packet);
             }
         }

@@ -10,7 +10,7 @@ use super::{Contender, PIECE};
 const NAME: &str = "ntex-mqtt";
 
 fn read_all<D: Decoder>(codec: &D, wires: &mut BytesMut) {
-    while let Ok(Some(packet)) = codec.decode(wires) {
+    while let Ok(Some(packet)) = &codec.decode(wires) {
         black_box(packet);
     }
 }

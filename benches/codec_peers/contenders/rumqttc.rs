@@ -12,12 +12,12 @@ const NAME: &str = "rumqttc";
 fn read_all(version: Version, wires: &mut BytesMut) {
     match version {
         Version::V3_1_1 => {
-            while let Ok(packet) = v4::Packet::read(wires, usize::MAX) {
+            while let Ok(packet) = &v4::Packet::read(wires, usize::MAX) {
                 black_box(packet);
             }
         }
         Version::V5 => {
-            while let Ok(packet) = v5::Packet::read(wires, None) {
+            while let Ok(packet) = &v5::Packet::read(wires, None) {
                 black_box(packet);
             }
         }

@@ -1,13 +1,13 @@
 //! CONNECT, CONNACK, DISCONNECT and AUTH (sections 3.1, 3.2, 3.14, 3.15).
 
 use super::cursor::Cursor;
-use super::reason;
+use super::{Found, reason};
 use crate::codec::fault::{Fault, Malformed};
-use crate::codec::packet::{Auth, ConnAck, Disconnect, PacketType, Qos, Version};
+use crate::codec::packet::{Auth, ConnAck, Disconnect, PacketType, Version};
 use crate::codec::packet_ref::{ConnectPlaces, ConnectRef};
 use crate::codec::property::Place;
-use crate::codec::text::has_wildcard;
-use crate::codec::{Properties, Reason};
+use crate::codec::text::TextRef;
+use crate::codec::{PacketRef, Properties, Reason};
 
 /// The bits of CONNECT's flags byte (section 3.1.2.3).
 pub(in crate::codec) mod connect_flag {
@@ -21,54 +21,81 @@ pub(in crate::codec) mod connect_flag {
 }
 
 #[inline]
-pub(super) fn connect<'a>(cursor: &mut Cursor<'a>) -> Result<ConnectRef<'a>, Malformed> {
-    let name = cursor.field()?;
-    let level = cursor.byte()?;
-    let version = match (name, level) {
-        (b"MQTT", 5) => Version::V5,
-        // What the level 3 of MQTT 3.1 asks for is the same in all that matters here.
-        (b"MQTT", 4) | (b"MQIsdp", 3) => Version::V3_1_1,
-        (b"MQTT" | b"MQIsdp", _) => return Err(Fault::ProtocolLevel.into()),
-        _ => return Err(Fault::ProtocolName.into()),
-    };
+pub(super) fn connect(mut cursor: Cursor<'_>) -> Found<'_> {
+    let version = protocol(&mut cursor)?;
     let flags = cursor.byte()?;
+    if let Some(fault) = flags_fault(version, flags) {
+        return Err(fault.into());
+    }
     let has = |flag: u8| flags & flag != 0;
-    if has(connect_flag::RESERVED) {
-        return Err(Fault::ConnectFlagReserved.into());
-    }
-    let will_qos = Qos::from_number(flags >> connect_flag::WILL_QOS_SHIFT & 0b11).ok_or(Fault::WillQos3)?;
-    if !has(connect_flag::WILL) && will_qos != Qos::AtMostOnce {
-        return Err(Fault::WillQosWithoutWill.into());
-    }
-    if !has(connect_flag::WILL) && has(connect_flag::WILL_RETAIN) {
-        return Err(Fault::WillRetainWithoutWill.into());
-    }
-    if version == Version::V3_1_1 && has(connect_flag::PASSWORD) && !has(connect_flag::USER_NAME) {
-        return Err(Fault::PasswordWithoutUserName.into());
-    }
     let keep_alive = cursor.two()?;
     let properties = cursor.properties(version, Place::In(PacketType::Connect))?;
     let payload = cursor.rest;
     let mut places = ConnectPlaces::default();
     cursor.text()?;
     if has(connect_flag::WILL) {
-        places.will_properties = place_in(payload, cursor);
+        places.will_properties = place_in(payload, &cursor);
         cursor.properties(version, Place::Will)?;
-        places.will_topic = place_in(payload, cursor);
-        let topic = cursor.text()?.as_bytes();
-        check_will_topic(topic.is_empty(), has_wildcard(topic))?;
-        places.will_payload = place_in(payload, cursor);
+        places.will_topic = place_in(payload, &cursor);
+        let topic = TextRef::name(cursor.field()?, Fault::WillTopicWildcard)?;
+        check_will_topic(topic.is_empty(), false)?;
+        places.will_payload = place_in(payload, &cursor);
         cursor.field()?;
     }
     if has(connect_flag::USER_NAME) {
-        places.username = place_in(payload, cursor);
+        places.username = place_in(payload, &cursor);
         cursor.text()?;
     }
     if has(connect_flag::PASSWORD) {
-        places.password = place_in(payload, cursor);
+        places.password = place_in(payload, &cursor);
         cursor.field()?;
     }
-    Ok(ConnectRef { version, keep_alive, properties, flags, payload, places })
+    if !cursor.is_done() {
+        return Err(Fault::TrailingBytes.into());
+    }
+    Ok(Some(PacketRef::Connect(ConnectRef { version, keep_alive, properties, flags, payload, places })))
+}
+
+/// The protocol name and version (sections 3.1.2.1 and 3.1.2.2).
+#[inline]
+fn protocol(cursor: &mut Cursor<'_>) -> Result<Version, Malformed> {
+    if cursor.skip(b"\0\x04MQTT\x04") {
+        return Ok(Version::V3_1_1);
+    }
+    if cursor.skip(b"\0\x04MQTT\x05") {
+        return Ok(Version::V5);
+    }
+    other_protocol(cursor)
+}
+
+#[cold]
+fn other_protocol(cursor: &mut Cursor<'_>) -> Result<Version, Malformed> {
+    match (cursor.field()?, cursor.byte()?) {
+        // What the level 3 of MQTT 3.1 asks for is the same in all that matters here.
+        (b"MQIsdp", 3) => Ok(Version::V3_1_1),
+        (b"MQTT" | b"MQIsdp", _) => Err(Fault::ProtocolLevel.into()),
+        _ => Err(Fault::ProtocolName.into()),
+    }
+}
+
+/// What is wrong with CONNECT's flags byte.
+#[inline]
+fn flags_fault(version: Version, flags: u8) -> Option<Fault> {
+    let has = |flag: u8| flags & flag != 0;
+    let will_qos = flags >> connect_flag::WILL_QOS_SHIFT & 0b11;
+    if has(connect_flag::RESERVED) {
+        Some(Fault::ConnectFlagReserved)
+    } else if will_qos == 3 {
+        Some(Fault::WillQos3)
+    } else if !has(connect_flag::WILL) && will_qos != 0 {
+        Some(Fault::WillQosWithoutWill)
+    } else if !has(connect_flag::WILL) && has(connect_flag::WILL_RETAIN) {
+        Some(Fault::WillRetainWithoutWill)
+    } else if version == Version::V3_1_1 && has(connect_flag::PASSWORD) && !has(connect_flag::USER_NAME) {
+        Some(Fault::PasswordWithoutUserName)
+    } else {
+        None
+    }
 }
 
 /// How much of the payload has been read: less than any packet has.

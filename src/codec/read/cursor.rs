@@ -43,6 +43,18 @@ impl<'a> Cursor<'a> {
         Ok(PacketIdentifier::new(self.two()?).ok_or(Fault::PacketIdentifierZero)?)
     }
 
+    /// Steps over these bytes, if they are next.
+    #[inline]
+    pub(super) fn skip<const N: usize>(&mut self, bytes: &[u8; N]) -> bool {
+        match self.rest.split_first_chunk::<N>() {
+            Some((next, rest)) if next == bytes => {
+                self.rest = rest;
+                true
+            }
+            _ => false,
+        }
+    }
+
     #[inline]
     fn take(&mut self, len: usize) -> Result<&'a [u8], Malformed> {
         let (bytes, rest) = self.rest.split_at_checked(len).ok_or(Fault::CutOff)?;

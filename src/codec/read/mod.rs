@@ -28,12 +28,17 @@ pub(super) use subscribe::is_shared;
 /// What is wrong with it. Only what one packet shows is checked here, not what depends on the ones before it or on who
 /// sends it, nor whether topic filters are ones (section 4.7).
 pub fn decode(version: Version, frame: &Bytes) -> Result<Packet, Malformed> {
-    decode_ref(version, frame).map(|packet| packet.shared(frame))
+    let packet = decode_ref(version, frame)?.ok_or(Fault::CutOff)?;
+    Ok(packet.shared(frame))
 }
+
+/// What is found in a packet's bytes, never `None`: of the type that [`Reader::next_packet`](super::Reader::next_packet)
+/// gives back, so that each packet is written where it is wanted and not copied there out of another enum.
+pub(super) type Found<'a> = Result<Option<PacketRef<'a>>, Malformed>;
 
 /// The packet that `frame` is, as it lies there: see [`decode`].
 #[inline]
-fn decode_ref(version: Version, frame: &Bytes) -> Result<PacketRef<'_>, Malformed> {
+fn decode_ref(version: Version, frame: &Bytes) -> Found<'_> {
     let (&first, rest) = frame.split_first().ok_or(Fault::CutOff)?;
     let (remaining, length) = read_variable(rest)?.ok_or(Fault::CutOff)?;
     let body = &rest[length..];
@@ -46,33 +51,18 @@ fn decode_ref(version: Version, frame: &Bytes) -> Result<PacketRef<'_>, Malforme
 
 /// The packet with this first byte and this body, which lies in `buffer`.
 #[inline]
-pub(super) fn decode_body<'a>(
-    version: Version,
-    first: u8,
-    buffer: &'a Bytes,
-    body: &'a [u8],
-) -> Result<PacketRef<'a>, Malformed> {
+pub(super) fn decode_body<'a>(version: Version, first: u8, buffer: &'a Bytes, body: &'a [u8]) -> Found<'a> {
     let cursor = Cursor { buffer, rest: body };
     if first >> 4 == PacketType::Publish.number() {
-        return publish::publish(version, first & 0x0f, cursor).map(PacketRef::Publish);
+        publish::publish(version, first & 0x0f, cursor)
+    } else if first == PacketType::Connect.number() << 4 {
+        connect::connect(cursor)
+    } else {
+        decode_other(version, first, cursor)
     }
-    if first == PacketType::Connect.number() << 4 {
-        return whole(cursor, connect::connect).map(PacketRef::Connect);
-    }
-    decode_other(version, first, cursor)
 }
 
-/// What `read` finds in a packet, if that is all there is.
-#[inline]
-fn whole<'a, T>(
-    mut cursor: Cursor<'a>,
-    read: impl Fn(&mut Cursor<'a>) -> Result<T, Malformed>,
-) -> Result<T, Malformed> {
-    let found = read(&mut cursor)?;
-    if cursor.is_done() { Ok(found) } else { Err(Fault::TrailingBytes.into()) }
-}
-
-fn decode_other(version: Version, first: u8, mut cursor: Cursor<'_>) -> Result<PacketRef<'_>, Malformed> {
+fn decode_other(version: Version, first: u8, mut cursor: Cursor<'_>) -> Found<'_> {
     let packet_type = PacketType::from_number(first >> 4).ok_or(Fault::TypeReserved)?;
     check_flags(packet_type, first & 0x0f)?;
     let at = &mut cursor;
@@ -93,7 +83,7 @@ fn decode_other(version: Version, first: u8, mut cursor: Cursor<'_>) -> Result<P
         PacketType::Disconnect => rare(Packet::Disconnect(connect::disconnect(version, at)?)),
         PacketType::Auth => rare(Packet::Auth(connect::auth(version, at)?)),
     };
-    if cursor.is_done() { Ok(packet) } else { Err(Fault::TrailingBytes.into()) }
+    if cursor.is_done() { Ok(Some(packet)) } else { Err(Fault::TrailingBytes.into()) }
 }
 
 /// The flags that a packet other than PUBLISH must have (section 2.1.3).

@@ -1,27 +1,30 @@
 //! PUBLISH and its acks (sections 3.3 to 3.7).
 
+use super::Found;
 use super::cursor::Cursor;
 use crate::codec::fault::{Fault, Malformed};
 use crate::codec::packet::{AckKind, PacketType, Qos, Version};
 use crate::codec::property::Place;
 use crate::codec::text::TextRef;
-use crate::codec::{AckRef, PropertiesRef, PublishRef, Reason};
+use crate::codec::{AckRef, PacketRef, PropertiesRef, PublishRef, Reason};
 
 #[inline]
-pub(super) fn publish(version: Version, flags: u8, mut cursor: Cursor<'_>) -> Result<PublishRef<'_>, Malformed> {
+pub(super) fn publish(version: Version, flags: u8, mut cursor: Cursor<'_>) -> Found<'_> {
     let qos = Qos::from_number(flags >> 1 & 0b11).ok_or(Fault::Qos3)?;
     let dup = flags & 0b1000 != 0;
     if dup && qos == Qos::AtMostOnce {
         return Err(Fault::DupAtQos0.into());
     }
-    let topic = TextRef::name(cursor.field()?)?;
+    let topic = TextRef::name(cursor.field()?, Fault::TopicWildcard)?;
     let packet_identifier = if qos == Qos::AtMostOnce { None } else { Some(cursor.packet_identifier()?) };
     let properties = cursor.properties(version, Place::In(PacketType::Publish))?;
     if topic.is_empty() {
         check_alias_for_topic(version, properties)?;
     }
     let Cursor { buffer, rest: payload } = cursor;
-    Ok(PublishRef { dup, qos, retain: flags & 1 != 0, topic, packet_identifier, properties, payload, buffer })
+    let retain = flags & 1 != 0;
+    let publish = PublishRef { dup, qos, retain, topic, packet_identifier, properties, payload, buffer };
+    Ok(Some(PacketRef::Publish(publish)))
 }
 
 /// An empty topic name needs a topic alias in its place, which 3.1.1 does not have.
