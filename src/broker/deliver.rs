@@ -14,20 +14,27 @@ use crate::time::Time;
 impl Broker {
     /// Gives a session a message of QoS 0. What cannot be sent now is not kept. `copies` holds what other sessions were
     /// sent of the same message, where this one gets nothing of its own.
-    pub(super) fn deliver_at_most_once(&mut self, key: SessionKey, message: &Message, copies: Option<&mut Copies>) {
+    pub(super) fn deliver_at_most_once(
+        &mut self,
+        key: SessionKey,
+        message: &Message,
+        retain: bool,
+        copies: Option<&mut Copies>,
+    ) {
         let Some(id) = self.sessions[key].link else { return };
         let Some(link) = self.links.get_mut(&id).filter(|link| !link.congested) else {
             self.counters.dropped += 1;
             return;
         };
         let shared = copies.filter(|_| link.aliases_out_maximum == 0);
-        let frame = match shared.map(|copies| copies.of(link.version, message.retain)) {
+        let flags = Flags { dup: false, qos: Qos::AtMostOnce, retain };
+        let frame = match shared.map(|copies| copies.of(link.version, retain)) {
             Some(Some(frame)) => Some(frame.clone()),
             Some(place @ None) => {
-                *place = link.frame(message, self.now, None, false);
+                *place = link.frame(message, flags, None, self.now);
                 place.clone()
             }
-            None => link.frame(message, self.now, None, false),
+            None => link.frame(message, flags, None, self.now),
         };
         self.send_publish(id, frame, message.payload.len());
     }
@@ -35,7 +42,7 @@ impl Broker {
     /// Gives a session a message, with the QoS and the flags it is to have there.
     pub(super) fn deliver(&mut self, key: SessionKey, message: Message) {
         if message.qos == Qos::AtMostOnce {
-            return self.deliver_at_most_once(key, &message, None);
+            return self.deliver_at_most_once(key, &message, message.retain, None);
         }
         if self.sessions[key].queue.len() >= self.config.queue_maximum {
             self.counters.dropped += 1;
@@ -120,7 +127,8 @@ impl Broker {
     fn send_begun(&mut self, key: SessionKey, id: LinkId, packet: PacketIdentifier, dup: bool) -> bool {
         let Some(owed) = self.sessions[key].outbound.value(packet) else { return false };
         let Some(link) = self.links.get_mut(&id) else { return false };
-        let frame = link.frame(&owed.message, self.now, Some(packet), dup);
+        let Message { qos, retain, .. } = owed.message;
+        let frame = link.frame(&owed.message, Flags { dup, qos, retain }, Some(packet), self.now);
         let payload = owed.message.payload.len();
         self.send_publish(id, frame, payload)
     }
@@ -165,6 +173,14 @@ impl Copies {
     }
 }
 
+/// What the first byte of a PUBLISH says (section 3.3.1).
+#[derive(Clone, Copy)]
+struct Flags {
+    dup: bool,
+    qos: Qos,
+    retain: bool,
+}
+
 /// A topic alias towards a client, and whether the client knows it.
 #[derive(Clone, Copy)]
 struct Alias {
@@ -174,14 +190,20 @@ struct Alias {
 
 impl Link {
     /// A message as this client gets it; `None` if it cannot be sent.
-    fn frame(&mut self, message: &Message, now: Time, packet: Option<PacketIdentifier>, dup: bool) -> Option<Frame> {
+    fn frame(
+        &mut self,
+        message: &Message,
+        Flags { dup, qos, retain }: Flags,
+        packet: Option<PacketIdentifier>,
+        now: Time,
+    ) -> Option<Frame> {
         let (expiry, version) = (message.expiry_left(now), self.wire_version());
         // A message sent again names its topic in full: the alias of an earlier connection means nothing here.
         let alias = if dup { None } else { self.alias_for(&message.topic) };
         let mut publish = PublishParts {
             dup,
-            qos: message.qos,
-            retain: message.retain,
+            qos,
+            retain,
             topic: &message.topic,
             packet_identifier: packet,
             properties: &message.properties,

@@ -165,26 +165,22 @@ impl Broker {
             if let Some(chosen) = self.choose_member(*group, &route.topic) {
                 matched = true;
                 // A copy of its own, whatever else the member is subscribed to (4.8.2).
-                self.hand_out(chosen.0, message.clone(), &[chosen], &mut Copies::default());
+                self.hand_out(chosen.0, &message, &[chosen], &mut Copies::default());
             }
         }
         let hears = |broker: &Broker, (session, wanted): &(SessionKey, Wanted)| {
             !(wanted.options.no_local && origin == *session) && broker.may_hear(*session, &route.topic)
         };
         let mut copies = Copies::default();
-        let mut sessions = route.sessions.chunk_by(|a, b| a.0 == b.0).peekable();
-        let mut message = Some(message);
-        while let Some(of_one) = sessions.next() {
-            let copy = if sessions.peek().is_some() { message.clone() } else { message.take() };
-            let Some(copy) = copy else { break };
+        for of_one in route.sessions.chunk_by(|a, b| a.0 == b.0) {
             if of_one.iter().all(|subscription| hears(self, subscription)) {
                 matched = true;
-                self.hand_out(of_one[0].0, copy, of_one, &mut copies);
+                self.hand_out(of_one[0].0, &message, of_one, &mut copies);
             } else {
                 let heard: Vec<_> = of_one.iter().filter(|subscription| hears(self, subscription)).copied().collect();
                 if let Some((session, _)) = heard.first() {
                     matched = true;
-                    self.hand_out(*session, copy, &heard, &mut copies);
+                    self.hand_out(*session, &message, &heard, &mut copies);
                 }
             }
         }
@@ -196,26 +192,24 @@ impl Broker {
     fn hand_out(
         &mut self,
         session: SessionKey,
-        mut message: Message,
+        message: &Message,
         matching: &[(SessionKey, Wanted)],
         copies: &mut Copies,
     ) {
         let options = || matching.iter().map(|(_, wanted)| &wanted.options);
         let qos = options().map(|options: &SubscriptionOptions| options.qos).max().unwrap_or_default();
-        message.qos = message.qos.min(qos);
-        message.retain = message.retain && options().any(|options| options.retain_as_published);
-        let mut alike = true;
+        let qos = message.qos.min(qos);
+        let retain = message.retain && options().any(|options| options.retain_as_published);
+        if qos == Qos::AtMostOnce && matching.iter().all(|(_, wanted)| wanted.identifier.is_none()) {
+            return self.deliver_at_most_once(session, message, retain, Some(copies));
+        }
+        let mut copy = Message { qos, retain, ..message.clone() };
         for (_, wanted) in matching {
             if let Some(identifier) = wanted.identifier {
-                message.properties.push(Property::SubscriptionIdentifier, Value::Variable(identifier));
-                alike = false;
+                copy.properties.push(Property::SubscriptionIdentifier, Value::Variable(identifier));
             }
         }
-        if message.qos == Qos::AtMostOnce {
-            self.deliver_at_most_once(session, &message, alike.then_some(copies));
-        } else {
-            self.deliver(session, message);
-        }
+        self.deliver(session, copy);
     }
 
     /// Keeps a message for later subscribers; an empty one ends what was kept (3.3.1.3).
