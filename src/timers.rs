@@ -37,8 +37,20 @@ impl<K: Ord + Copy> Timers<K> {
         if at > now {
             return None;
         }
-        self.cancel(timer);
+        self.due.pop_first();
+        self.set.remove(&timer);
         Some(timer)
+    }
+
+    /// Sets `timer` for `at`, and leaves it to its owner to remember that moment until it has come: half the memory, where
+    /// there are very many. It must not be set otherwise.
+    pub fn set_remembered(&mut self, timer: K, at: Time) {
+        self.due.insert((at, timer));
+    }
+
+    /// Unsets a timer that was set for this moment by [`Timers::set_remembered`].
+    pub fn cancel_remembered(&mut self, timer: K, at: Time) {
+        self.due.remove(&(at, timer));
     }
 
     /// When `timer` is due, if it is set.

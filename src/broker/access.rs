@@ -56,14 +56,14 @@ impl Broker {
     /// AUTH from a client (5.0 section 4.12): the proof that is awaited, or the beginning of a re-authentication.
     pub(super) fn authenticate(&mut self, id: LinkId, auth: Auth) {
         let Some(link) = self.links.get_mut(&id) else { return };
-        if link.method.is_none() || auth.properties.authentication_method() != link.method {
+        if link.method.is_none() || auth.properties.authentication_method().as_ref() != link.method.as_deref() {
             return self.offend(id, "AUTH with another method than CONNECT, or none");
         }
         let data = auth.properties.authentication_data().unwrap_or_default();
         match (link.exchange.take(), auth.reason) {
             (Some(exchange), Reason::ContinueAuthentication) => self.finish_exchange(id, &exchange.0, &data),
             (None, Reason::ReAuthenticate) if link.session().is_some() => {
-                let method = link.method.clone().unwrap_or_default();
+                let method = link.method.as_deref().cloned().unwrap_or_default();
                 if let Entry::Refused(reason) = self.begin_exchange(id, &method, &data) {
                     self.close(id, Cause::Protocol(reason, "re-authentication failed"));
                 }

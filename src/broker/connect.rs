@@ -20,7 +20,7 @@ impl Broker {
         link.wants_problems = properties.request_problem_information() != Some(0);
         link.takes_bytes =
             properties.maximum_packet_size().map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
-        link.method = properties.authentication_method();
+        link.method = properties.authentication_method().map(Box::new);
         link.counters.clean_start = connect.clean_start();
         if self.wants_names() {
             self.introduce(id, connect.client_id().detached(), connect.username().map(|name| name.detached()));
@@ -141,13 +141,13 @@ impl Broker {
         };
         let session = &mut self.sessions[key];
         session.link = Some(id);
-        session.username = connect.username.clone();
+        session.username = connect.username.clone().map(Box::new);
         let was_lasting = session.is_lasting();
         session.expiry_seconds = asked.min(self.config.session_expiry_maximum);
         let forget = was_lasting && !session.is_lasting();
-        session.will = connect.will.as_ref().map(|will| DelayedWill {
-            delay_seconds: will.properties.will_delay_interval().unwrap_or(0),
-            will: will.clone(),
+        session.will = connect.will.as_ref().map(|will| {
+            let delay_seconds = will.properties.will_delay_interval().unwrap_or(0);
+            Box::new(DelayedWill { delay_seconds, will: will.clone() })
         });
         session.outbound.set_receive_maximum(window);
         session.outbound.reconnected();
@@ -165,7 +165,8 @@ impl Broker {
         if keep_alive > 0 {
             let patience = Duration::from_millis(u64::from(keep_alive) * 1500);
             link.patience = Some(patience);
-            self.timers.set(Timer::KeepAlive(id), self.now + patience);
+            link.keep_alive_check = self.now + patience;
+            self.timers.set_remembered(Timer::KeepAlive(id), link.keep_alive_check);
         }
         self.store_session(key);
     }

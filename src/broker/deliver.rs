@@ -1,6 +1,10 @@
 //! A message goes out to a session: at once where its connection has room, else from its queue (sections 3.3.4, 4.4,
 //! 4.6, 4.9).
 
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
 use super::Broker;
 use super::link::Link;
 use super::notice::Limit;
@@ -167,6 +171,13 @@ impl Broker {
 pub(super) struct Copies([Option<Frame>; 4]);
 
 impl Copies {
+    /// A message that came as others are to get it.
+    pub(super) fn of_plain(version: Version, packet: Option<Bytes>) -> Copies {
+        let mut copies = Copies::default();
+        *copies.of(version, false) = packet.map(Frame::from);
+        copies
+    }
+
     /// The place of the one for this version, with or without the RETAIN flag.
     fn of(&mut self, version: Version, retain: bool) -> &mut Option<Frame> {
         &mut self.0[usize::from(version == Version::V5) * 2 + usize::from(retain)]
@@ -226,7 +237,7 @@ impl Link {
         let frame =
             Frame::of_publish(publish, version).ok().filter(|frame| frame.len() <= self.maximum_packet_size())?;
         if let Some(alias) = alias {
-            self.aliases_out.insert(message.topic.clone(), alias.number);
+            self.aliases.get_or_insert_default().ours.insert(message.topic.clone(), alias.number);
         }
         Some(frame)
     }
@@ -236,10 +247,11 @@ impl Link {
         if self.aliases_out_maximum == 0 {
             return None;
         }
-        if let Some(&number) = self.aliases_out.get(topic) {
+        let known = self.aliases.as_ref().map(|aliases| &aliases.ours);
+        if let Some(&number) = known.and_then(|known| known.get(topic)) {
             return Some(Alias { number, known: true });
         }
-        let number = u16::try_from(self.aliases_out.len()).ok()?.checked_add(1)?;
+        let number = u16::try_from(known.map_or(0, BTreeMap::len)).ok()?.checked_add(1)?;
         (number <= self.aliases_out_maximum).then_some(Alias { number, known: false })
     }
 }

@@ -15,7 +15,7 @@ use crate::codec::{Property, Qos, Text, Value};
 use crate::link::{Cause, LinkId};
 use crate::message::Message;
 use crate::time::Time;
-use crate::topic::{Target, TopicError, TopicFilter, TopicName};
+use crate::topic::{TopicError, TopicFilter, TopicName};
 use crate::trace::Quoted;
 
 /// How many items a page has at most.
@@ -246,7 +246,7 @@ impl Broker {
     /// Whose connection this is: client identifier and user name.
     pub fn client_of(&self, link: LinkId) -> Option<(Text, Option<Text>)> {
         let session = &self.sessions[self.links.get(&link)?.session()?];
-        Some((session.client_id.clone(), session.username.clone()))
+        Some((session.client_id.clone(), session.username.as_deref().cloned()))
     }
 
     /// Sessions, connected or not.
@@ -281,10 +281,10 @@ impl Broker {
             }
             let session = &self.sessions[*key];
             let behind = match after {
-                Some((id, filter)) if id == &**client_id && !filter.is_empty() => Bound::Excluded(filter.as_bytes()),
-                _ => Bound::Unbounded,
+                Some((id, filter)) if id == &**client_id && !filter.is_empty() => Some(filter.as_bytes()),
+                _ => None,
             };
-            for (filter, subscribed) in session.subscriptions.range::<[u8], _>((behind, Bound::Unbounded)) {
+            for (filter, subscribed) in session.subscriptions.behind(behind) {
                 if !search.hits([&**client_id, &**filter]) {
                     continue;
                 }
@@ -470,7 +470,7 @@ impl Search {
 }
 
 fn user(session: &Session) -> &str {
-    session.username.as_deref().unwrap_or_default()
+    session.username.as_ref().map(|name| name.as_str()).unwrap_or_default()
 }
 
 fn client_view(session: &Session, link: &Link, now: Time) -> ClientView {
@@ -499,7 +499,7 @@ fn subscription_view(session: &Session, filter: &Text, subscribed: &Subscribed) 
         client_id: session.client_id.to_string(),
         connected: session.link.is_some(),
         filter: filter.to_string(),
-        shared: matches!(subscribed.target, Target::Shared(_)),
+        shared: subscribed.shared,
         qos: subscribed.options.qos.number(),
         no_local: subscribed.options.no_local,
         retain_as_published: subscribed.options.retain_as_published,

@@ -69,7 +69,7 @@ impl Broker {
         self.timers.cancel(Timer::Session(key));
         self.publish_will(key);
         self.forget_session(key);
-        let filters: Vec<Text> = self.sessions[key].subscriptions.keys().cloned().collect();
+        let filters: Vec<Text> = self.sessions[key].subscriptions.iter().map(|(filter, _)| filter.clone()).collect();
         for filter in filters {
             self.remove_subscription(key, &filter);
         }

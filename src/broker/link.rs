@@ -32,23 +32,33 @@ pub(super) struct Link {
     heard: Time,
     /// One and a half times the keep alive; `None` where it is off.
     pub(super) patience: Option<Duration>,
+    /// When it is next looked whether the client was silent for that long.
+    pub(super) keep_alive_check: Time,
     /// The largest packet the client takes, in bytes.
     pub(super) takes_bytes: usize,
-    /// Topic aliases the client has set.
-    pub(super) aliases_in: BTreeMap<u16, TopicName>,
-    /// Topic aliases we have set, at most `aliases_out_maximum`.
-    pub(super) aliases_out: BTreeMap<Text, u16>,
+    /// Topic aliases, if any are set.
+    pub(super) aliases: Option<Box<Aliases>>,
+    /// How many we may set.
     pub(super) aliases_out_maximum: u16,
     /// Whether reason strings are wanted on failures (5.0 section 3.1.2.11.7).
     pub(super) wants_problems: bool,
     /// The session expiry interval in CONNECT was 0: a DISCONNECT may not set another.
     pub(super) expiry_was_zero: bool,
     /// The method of enhanced authentication, if the client used one.
-    pub(super) method: Option<Text>,
+    pub(super) method: Option<Box<Text>>,
     /// An exchange of AUTH packets that goes on.
     pub(super) exchange: Option<Box<Exchange>>,
     pub(super) congested: bool,
     pub(super) counters: LinkCounters,
+}
+
+/// The topic aliases of a connection (5.0 section 3.3.2.3.4).
+#[derive(Debug, Default)]
+pub(super) struct Aliases {
+    /// What the client's stand for.
+    pub(super) theirs: BTreeMap<u16, TopicName>,
+    /// Ours.
+    pub(super) ours: BTreeMap<Text, u16>,
 }
 
 /// How far a connection has come.
@@ -71,9 +81,9 @@ impl Link {
             version: Version::V3_1_1,
             heard: now,
             patience: None,
+            keep_alive_check: now,
             takes_bytes: usize::MAX,
-            aliases_in: BTreeMap::new(),
-            aliases_out: BTreeMap::new(),
+            aliases: None,
             aliases_out_maximum: 0,
             wants_problems: true,
             expiry_was_zero: false,
@@ -246,7 +256,7 @@ impl Broker {
         self.note_closed(id, &cause);
         let Some(link) = self.links.remove(&id) else { return };
         self.timers.cancel(Timer::Connect(id));
-        self.timers.cancel(Timer::KeepAlive(id));
+        self.timers.cancel_remembered(Timer::KeepAlive(id), link.keep_alive_check);
         if let Some(session) = link.session() {
             self.leave(session);
         }
@@ -282,13 +292,14 @@ impl Broker {
 
     /// Looks whether a client was silent for too long; the timer is set anew only when it fires, not for each packet.
     pub(super) fn check_keep_alive(&mut self, id: LinkId) {
-        let Some(link) = self.links.get(&id) else { return };
+        let Some(link) = self.links.get_mut(&id) else { return };
         let Some(patience) = link.patience else { return };
         let due = link.heard + patience;
         if due <= self.now {
             self.close(id, Cause::KeepAlive);
         } else {
-            self.timers.set(Timer::KeepAlive(id), due);
+            link.keep_alive_check = due;
+            self.timers.set_remembered(Timer::KeepAlive(id), due);
         }
     }
 

@@ -15,6 +15,7 @@
 //! | `deliver` | a message goes out to sessions, at once or from their queues |
 //! | `settle` | PUBACK, PUBREC, PUBREL, PUBCOMP |
 //! | `subscribe` | subscriptions come and go, retained messages are sent |
+//! | `subscriptions` | those of one session |
 //! | `shared` | groups that share a subscription |
 //! | `persist` | records for the disk and sessions from it |
 //! | `counters` | what passed through, in numbers |
@@ -42,6 +43,7 @@ mod session;
 mod settle;
 mod shared;
 mod subscribe;
+mod subscriptions;
 mod sys;
 
 use std::collections::{BTreeMap, VecDeque};

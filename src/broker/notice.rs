@@ -155,7 +155,7 @@ impl Broker {
         let session = link.session().map(|key| &self.sessions[key]);
         let introduced = self.introduced.as_ref().filter(|(of, ..)| *of == id);
         let client_id = session.map(|session| session.client_id.clone());
-        let user = session.and_then(|session| session.username.clone());
+        let user = session.and_then(|session| session.username.as_deref().cloned());
         Who {
             client_id: client_id.or_else(|| introduced.map(|(_, client_id, _)| client_id.clone())),
             user: user.or_else(|| introduced.and_then(|(_, _, user)| user.clone())),
@@ -167,7 +167,7 @@ impl Broker {
     fn whose(&self, key: SessionKey) -> Who {
         let session = &self.sessions[key];
         let address = session.link.and_then(|id| self.peer(id)).cloned();
-        Who { client_id: Some(session.client_id.clone()), user: session.username.clone(), address }
+        Who { client_id: Some(session.client_id.clone()), user: session.username.as_deref().cloned(), address }
     }
 
     pub(super) fn note_connected(&mut self, id: LinkId, keep_alive: u16, session_present: bool) {

@@ -1,13 +1,13 @@
 //! Records for the disk, and sessions made from them again.
 
-use super::session::{DelayedWill, Owed, Session, SessionKey, Subscribed};
+use super::session::{DelayedWill, Owed, Session, SessionKey, Subscribed, target};
 use super::{Broker, SessionChange};
 use crate::codec::{PacketIdentifier, Qos, Text};
 use crate::flight::Awaited;
 use crate::message::Message;
 use crate::store::{Change, Key, OwedRecord, Restored, SessionRecord, SubscriptionRecord, Value};
 use crate::time::Time;
-use crate::topic::{Target, TopicFilter, TopicName};
+use crate::topic::TopicName;
 
 impl Broker {
     /// Writes down a session itself, if it outlives its connection.
@@ -19,7 +19,7 @@ impl Broker {
                 expiry_seconds: session.expiry_seconds,
                 left: session.link.is_none().then_some(now),
                 will,
-                username: session.username.clone(),
+                username: session.username.as_deref().cloned(),
             };
             (Key::Session(session.client_id.clone()), Some(Value::Session(record)))
         });
@@ -31,7 +31,7 @@ impl Broker {
             let record = |subscribed: &Subscribed| SubscriptionRecord {
                 options: subscribed.options,
                 identifier: subscribed.identifier,
-                shared: matches!(subscribed.target, Target::Shared(_)),
+                shared: subscribed.shared,
             };
             (key, subscribed.map(record).map(Value::Subscription))
         });
@@ -74,7 +74,7 @@ impl Broker {
         let id = &session.client_id;
         let unsettled = session.outbound.unfinished().map(|(_, _, owed)| owed.place);
         let queued = session.queue.iter().map(|owed| owed.place);
-        let filters = session.subscriptions.keys();
+        let filters = session.subscriptions.iter().map(|(filter, _)| filter);
         let keys = std::iter::once(Key::Session(id.clone()))
             .chain(filters.map(|filter| Key::Subscription(id.clone(), filter.clone())))
             .chain(unsettled.chain(queued).map(|place| Key::Owed(id.clone(), place)))
@@ -101,14 +101,9 @@ impl Broker {
                 }
                 (Key::Subscription(client_id, filter), Value::Subscription(record)) => {
                     let Some(&session) = self.by_client_id.get(&client_id) else { continue };
-                    let Ok(target) = TopicFilter::try_from(filter.clone()) else { continue };
-                    let target = match record.shared {
-                        true => Target::try_from(target),
-                        false => Ok(Target::Own(target)),
-                    };
-                    let Ok(target) = target else { continue };
-                    let subscribed = Subscribed { target, options: record.options, identifier: record.identifier };
-                    self.add_subscription(session, filter, subscribed);
+                    let SubscriptionRecord { options, identifier, shared } = record;
+                    let Ok(target) = target(filter.clone(), shared) else { continue };
+                    self.add_subscription(session, filter, &target, Subscribed { options, identifier, shared });
                 }
                 (Key::Owed(client_id, place), Value::Owed(record)) => {
                     if let Some(&session) = self.by_client_id.get(&client_id) {
@@ -137,8 +132,8 @@ impl Broker {
     fn restore_session(&mut self, client_id: Text, record: SessionRecord) -> SessionKey {
         let mut session = Session::new(client_id.clone(), u16::MAX);
         session.expiry_seconds = record.expiry_seconds;
-        session.username = record.username;
-        session.will = record.will.map(|(will, delay_seconds)| DelayedWill { will, delay_seconds });
+        session.username = record.username.map(Box::new);
+        session.will = record.will.map(|(will, delay_seconds)| Box::new(DelayedWill { will, delay_seconds }));
         let key = self.sessions.insert(session);
         self.by_client_id.insert(client_id, key);
         self.report(key, SessionChange::Restored);

@@ -49,7 +49,11 @@ impl Broker {
         match (publish.qos, publish.packet_identifier) {
             (Qos::AtLeastOnce, Some(packet)) => self.publish_qos_1(id, session, packet, route, message),
             (Qos::ExactlyOnce, Some(packet)) => self.publish_qos_2(id, session, packet, route, message),
-            _ => drop(self.admit(session, route, message)),
+            _ => {
+                let version = self.links.get(&id).map_or(Version::V5, |link| link.version);
+                let copies = Copies::of_plain(version, publish.plain_bytes(version));
+                self.admit_with(session, route, message, copies);
+            }
         }
     }
 
@@ -69,10 +73,10 @@ impl Broker {
         let unknown = Cause::Protocol(Reason::ProtocolError, "nothing says what the topic alias stands for");
         let Some(link) = self.links.get_mut(&id) else { return Err(unknown) };
         let topic = if publish.topic.is_empty() {
-            link.aliases_in.get(&alias).cloned().ok_or(unknown)?
+            link.aliases.as_ref().and_then(|aliases| aliases.theirs.get(&alias)).cloned().ok_or(unknown)?
         } else {
             let topic = valid()?.detached();
-            link.aliases_in.insert(alias, topic.clone());
+            link.aliases.get_or_insert_default().theirs.insert(alias, topic.clone());
             topic
         };
         self.find_route(topic.as_str().as_bytes(), || Ok(topic.clone()))
@@ -135,6 +139,10 @@ impl Broker {
 
     /// Passes on what a client published, if it may be passed on.
     pub(super) fn admit(&mut self, session: SessionKey, route: &Route, message: Message) -> Reason {
+        self.admit_with(session, route, message, Copies::default())
+    }
+
+    fn admit_with(&mut self, session: SessionKey, route: &Route, message: Message, copies: Copies) -> Reason {
         if route.topic.is_reserved() {
             // Topics that begin with `$` are the server's own (section 4.7.2).
             return Reason::NotAuthorized;
@@ -142,18 +150,18 @@ impl Broker {
         if !self.may_publish(session, &route.topic) {
             return Reason::NotAuthorized; // 3.1.1 cannot say so: 3.3.5-2
         }
-        if self.pass_on(session, route, message) { Reason::Success } else { Reason::NoMatchingSubscribers }
+        if self.pass_on(session, route, message, copies) { Reason::Success } else { Reason::NoMatchingSubscribers }
     }
 
     /// Keeps a message if it is to be retained, and hands it to every session subscribed; whether there was one.
     pub(super) fn route(&mut self, origin: SessionKey, topic: &TopicName, message: Message) -> bool {
         let Ok(route) = self.find_route(topic.as_str().as_bytes(), || Ok::<_, Infallible>(topic.clone()));
-        let matched = self.pass_on(origin, &route, message);
+        let matched = self.pass_on(origin, &route, message, Copies::default());
         self.routes.put_back(route);
         matched
     }
 
-    fn pass_on(&mut self, origin: SessionKey, route: &Route, message: Message) -> bool {
+    fn pass_on(&mut self, origin: SessionKey, route: &Route, message: Message, mut copies: Copies) -> bool {
         let keep = message.retain || message.qos > Qos::AtMostOnce;
         let message = if keep { message.detached() } else { message };
         if message.retain {
@@ -171,7 +179,6 @@ impl Broker {
         let hears = |broker: &Broker, (session, wanted): &(SessionKey, Wanted)| {
             !(wanted.options.no_local && origin == *session) && broker.may_hear(*session, &route.topic)
         };
-        let mut copies = Copies::default();
         for of_one in route.sessions.chunk_by(|a, b| a.0 == b.0) {
             if of_one.iter().all(|subscription| hears(self, subscription)) {
                 matched = true;

@@ -51,7 +51,7 @@ impl Broker {
             return true;
         }
         let session = &self.sessions[session];
-        let username = session.username.as_deref();
+        let username = session.username.as_ref().map(|name| name.as_str());
         let decides = |rule: &&AccessRule| {
             rule.user.as_deref().is_none_or(|user| Some(user) == username)
                 && rule.client_id.as_deref().is_none_or(|client_id| client_id == &*session.client_id)

@@ -1,12 +1,13 @@
 //! A session (section 4.1): what the broker keeps for a client identifier, with or without a connection.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
+use super::subscriptions::Subscriptions;
 use crate::codec::{SubscriptionOptions, Text, Will};
 use crate::flight::{Inbound, Outbound};
 use crate::link::LinkId;
 use crate::message::Message;
-use crate::topic::Target;
+use crate::topic::{Target, TopicError, TopicFilter};
 
 /// Names a session within one broker.
 pub(super) type SessionKey = usize;
@@ -15,15 +16,15 @@ pub(super) type SessionKey = usize;
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) client_id: Text,
-    pub(super) username: Option<Text>,
+    pub(super) username: Option<Box<Text>>,
     /// The connection it has now.
     pub(super) link: Option<LinkId>,
     /// How long it outlives its connection, in seconds; `u32::MAX` for ever.
     pub(super) expiry_seconds: u32,
     /// The will of the connection, or of the last one while the will's delay runs.
-    pub(super) will: Option<DelayedWill>,
-    /// What it is subscribed to, by topic filter as it was asked for.
-    pub(super) subscriptions: BTreeMap<Text, Subscribed>,
+    pub(super) will: Option<Box<DelayedWill>>,
+    /// What it is subscribed to.
+    pub(super) subscriptions: Subscriptions,
     /// Messages sent and not settled.
     pub(super) outbound: Outbound<Owed>,
     /// QoS 2 messages received and not released.
@@ -35,11 +36,18 @@ pub(super) struct Session {
 }
 
 /// One subscription of a session.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Subscribed {
-    pub(super) target: Target,
     pub(super) options: SubscriptionOptions,
     pub(super) identifier: Option<u32>,
+    /// Whether `$share/…` means a shared subscription, as in 5.0 only.
+    pub(super) shared: bool,
+}
+
+/// What a topic filter asks for; `$share/…` has a meaning in 5.0 only.
+pub(super) fn target(filter: Text, shared: bool) -> Result<Target, TopicError> {
+    let filter = TopicFilter::try_from(filter)?;
+    if shared { Target::try_from(filter) } else { Ok(Target::Own(filter)) }
 }
 
 /// A will and how long after the connection it is published (5.0 section 3.1.3.2.2).
@@ -67,7 +75,7 @@ impl Session {
             link: None,
             expiry_seconds: 0,
             will: None,
-            subscriptions: BTreeMap::new(),
+            subscriptions: Subscriptions::None,
             outbound: Outbound::new(receive_maximum),
             inbound: Inbound::default(),
             queue: VecDeque::new(),

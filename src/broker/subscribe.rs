@@ -1,16 +1,16 @@
 //! Subscriptions come and go, and retained messages are sent (sections 3.8 to 3.11, 3.3.1.3).
 
 use super::notice::{Limit, Noticed, Notices};
-use super::session::{SessionKey, Subscribed};
+use super::session::{SessionKey, Subscribed, target};
 use super::shared::GroupKey;
 use super::{Broker, Subscriber as Who};
 use crate::codec::{
     Packet, Property, Qos, Reason, RetainHandling, SubAck, SubscribeRef, SubscriptionOptions, SubscriptionRef, Text,
-    TextRef, UnsubAck, Unsubscribe, Value, Version,
+    UnsubAck, Unsubscribe, Value, Version,
 };
 use crate::link::{Cause, LinkId};
 use crate::message::Message;
-use crate::topic::{Target, TopicError, TopicFilter};
+use crate::topic::{Target, TopicFilter};
 
 /// Whom the subscription index names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,7 +31,7 @@ impl Broker {
         let Some(version) = self.links.get(&id).map(|link| link.version) else { return };
         let mut targets = Vec::with_capacity(subscribe.subscriptions().len());
         for subscription in subscribe.subscriptions() {
-            let target = self.target(version, subscription.filter);
+            let target = target(subscription.filter.detached(), version == Version::V5);
             let shared = matches!(target, Ok(Target::Shared(_)));
             if shared && subscription.options.no_local {
                 return self.offend(id, "No Local on a shared subscription"); // 5.0, 3.8.3-4
@@ -51,15 +51,16 @@ impl Broker {
         for (target, subscription) in targets.into_iter().zip(subscribe.subscriptions()) {
             let granted = target.map_err(|_| Reason::TopicFilterInvalid).and_then(|target| {
                 let handling = subscription.options.retain_handling;
-                let (subscribed, is_new) = self.grant(session, target, subscription, identifier)?;
+                let (subscribed, is_new) = self.grant(session, &target, subscription, identifier)?;
                 let wanted = match handling {
                     RetainHandling::Send => true,
                     RetainHandling::SendIfNew => is_new,
                     RetainHandling::DoNotSend => false,
                 };
                 let qos = subscribed.options.qos;
-                if wanted {
-                    retained.push(subscribed);
+                if let (true, Target::Own(filter)) = (wanted, target) {
+                    // A shared one gets none (4.8.2).
+                    retained.push((filter, subscribed));
                 }
                 Ok(qos)
             });
@@ -78,17 +79,8 @@ impl Broker {
         self.send_explained(id, words, |properties| {
             Packet::SubAck(SubAck { packet_identifier, properties, reasons: reasons.clone() })
         });
-        for subscribed in retained {
-            self.send_retained(session, &subscribed);
-        }
-    }
-
-    /// What a filter asks for; `$share/…` has a meaning in 5.0 only.
-    fn target(&self, version: Version, filter: TextRef<'_>) -> Result<Target, TopicError> {
-        let filter = TopicFilter::try_from(filter.detached())?;
-        match version {
-            Version::V3_1_1 => Ok(Target::Own(filter)),
-            Version::V5 => Target::try_from(filter),
+        for (filter, subscribed) in retained {
+            self.send_retained(session, &filter, subscribed);
         }
     }
 
@@ -96,7 +88,7 @@ impl Broker {
     fn grant(
         &mut self,
         key: SessionKey,
-        target: Target,
+        target: &Target,
         asked: SubscriptionRef<'_>,
         identifier: Option<u32>,
     ) -> Result<(Subscribed, bool), Reason> {
@@ -114,20 +106,28 @@ impl Broker {
             return Err(Reason::NotAuthorized);
         }
         let subscriptions = &self.sessions[key].subscriptions;
-        if subscriptions.len() >= config.subscriptions_maximum && !subscriptions.contains_key(asked.filter.as_bytes()) {
+        if subscriptions.len() >= config.subscriptions_maximum && !subscriptions.contains(asked.filter.as_bytes()) {
             self.note_limit(Limit::Subscriptions, Some(key));
             return Err(Reason::QuotaExceeded);
         }
         let options = SubscriptionOptions { qos: asked.options.qos.min(config.maximum_qos), ..asked.options };
-        let subscribed = Subscribed { target, options, identifier };
-        let is_new = self.add_subscription(key, asked.filter.detached(), subscribed.clone());
+        let shared = matches!(target, Target::Shared(_));
+        let subscribed = Subscribed { options, identifier, shared };
+        // A share of the target's would cost more memory for as long as the session lives.
+        let is_new = self.add_subscription(key, asked.filter.detached(), target, subscribed);
         Ok((subscribed, is_new))
     }
 
     /// Puts a subscription into its session and into the index; whether it is new.
-    pub(super) fn add_subscription(&mut self, key: SessionKey, filter: Text, subscribed: Subscribed) -> bool {
+    pub(super) fn add_subscription(
+        &mut self,
+        key: SessionKey,
+        filter: Text,
+        target: &Target,
+        subscribed: Subscribed,
+    ) -> bool {
         let wanted = Wanted { options: subscribed.options, identifier: subscribed.identifier };
-        match &subscribed.target {
+        match target {
             Target::Own(own) => drop(self.subscriptions.insert(own, Who::Session(key), wanted)),
             Target::Shared(share) => {
                 let (group, is_new) = self.groups.join(share, key, wanted);
@@ -143,7 +143,8 @@ impl Broker {
     /// Ends one subscription; whether there was one. What is queued already is still delivered (3.10.4-3).
     pub(super) fn remove_subscription(&mut self, key: SessionKey, filter: &Text) -> bool {
         let Some(subscribed) = self.sessions[key].subscriptions.remove(filter) else { return false };
-        match &subscribed.target {
+        let Ok(target) = target(filter.clone(), subscribed.shared) else { return false };
+        match &target {
             Target::Own(own) => drop(self.subscriptions.remove(own, &Who::Session(key))),
             Target::Shared(share) => {
                 if let Some(group) = self.groups.leave(share, key) {
@@ -155,9 +156,8 @@ impl Broker {
         true
     }
 
-    /// Sends the retained messages that a new subscription matches; a shared one gets none (4.8.2).
-    fn send_retained(&mut self, session: SessionKey, subscribed: &Subscribed) {
-        let Target::Own(filter) = &subscribed.target else { return };
+    /// Sends the retained messages that a new subscription matches.
+    fn send_retained(&mut self, session: SessionKey, filter: &TopicFilter, subscribed: Subscribed) {
         let now = self.now;
         let mut messages: Vec<Message> = Vec::new();
         self.retained.for_each_match(filter, |topic, message| {
@@ -179,7 +179,7 @@ impl Broker {
         let Some(version) = self.links.get(&id).map(|link| link.version) else { return };
         let mut reasons = Vec::with_capacity(unsubscribe.filters.len());
         for filter in &unsubscribe.filters {
-            let valid = self.target(version, filter.borrowed()).is_ok();
+            let valid = target(filter.clone(), version == Version::V5).is_ok();
             if !valid && version == Version::V3_1_1 {
                 return self.offend(id, "the topic filter is not valid");
             }

@@ -114,6 +114,22 @@ impl PublishRef<'_> {
         self.topic.owned(&|part| self.buffer.slice_ref(part))
     }
 
+    /// The whole packet as it came, as a share of the buffer, if it is short and says no more than topic name and
+    /// payload: at QoS 0, not retained, without properties.
+    #[inline]
+    pub fn plain_bytes(&self, version: Version) -> Option<Bytes> {
+        /// The fixed header of a packet with a one-byte length, and the length of the topic name.
+        const HEAD: usize = 4;
+        let properties_len = if version == Version::V5 { 1 } else { 0 };
+        let topic = self.topic.as_bytes();
+        let start = (topic.as_ptr() as usize).checked_sub(self.buffer.as_ptr() as usize)?.checked_sub(HEAD)?;
+        let body = HEAD - 2 + topic.len() + properties_len + self.payload.len();
+        let whole = self.buffer.get(start..start + 2 + body)?;
+        // Whoever wrote the length in more bytes than it needs is not repeated.
+        let plain = body < 0x80 && whole.starts_with(&[PacketType::Publish.number() << 4, u8::try_from(body).ok()?]);
+        (plain && self.properties.is_empty()).then(|| self.buffer.slice(start..start + whole.len()))
+    }
+
     /// The payload, as a share of the buffer.
     #[inline]
     pub fn shared_payload(&self) -> Bytes {

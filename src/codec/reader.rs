@@ -19,9 +19,16 @@ pub struct Reader {
     /// What is read next, from `at` on.
     chunk: Bytes,
     at: usize,
-    /// What was fed before `chunk` was used up.
+    /// What a stream that brings whole packets has no need of: most of the time there is none of it.
+    apart: Option<Box<Apart>>,
+}
+
+/// What does not lie in one chunk.
+#[derive(Clone, Debug, Default)]
+struct Apart {
+    /// What was fed before the chunk was used up.
     later: VecDeque<Bytes>,
-    /// The beginning of a packet whose end is still to come; what follows it is in `chunk`.
+    /// The beginning of a packet whose end is still to come; what follows it is in the chunk.
     begun: Vec<u8>,
     /// The last packet that had to be put together.
     assembled: Bytes,
@@ -54,29 +61,29 @@ impl Reader {
             self.chunk = bytes;
             self.at = 0;
         } else if !bytes.is_empty() {
-            self.later.push_back(bytes);
+            self.apart().later.push_back(bytes);
         }
     }
 
     /// How many bytes wait in it.
     pub fn buffered(&self) -> usize {
-        self.begun.len() + self.unread().len() + self.later.iter().map(Bytes::len).sum::<usize>()
+        let apart = |apart: &Apart| apart.begun.len() + apart.later.iter().map(Bytes::len).sum::<usize>();
+        self.unread().len() + self.apart.as_deref().map_or(0, apart)
     }
 
     /// Everything that waits in it, taken out as it came.
     pub fn rest(&mut self) -> Bytes {
         let rest = self.unread_bytes();
-        self.begun.clear();
-        self.later.clear();
+        self.apart = None;
         (self.chunk, self.at) = (Bytes::new(), 0);
         rest
     }
 
     /// A copy of everything that waits in it, as it came.
     pub fn unread_bytes(&self) -> Bytes {
-        let mut rest = self.begun.clone();
+        let mut rest = self.apart.as_ref().map(|apart| apart.begun.clone()).unwrap_or_default();
         rest.extend_from_slice(self.unread());
-        self.later.iter().for_each(|bytes| rest.extend_from_slice(bytes));
+        self.apart.iter().flat_map(|apart| &apart.later).for_each(|bytes| rest.extend_from_slice(bytes));
         rest.into()
     }
 
@@ -87,7 +94,7 @@ impl Reader {
     pub fn next_frame(&mut self) -> Result<Option<Bytes>, Malformed> {
         match self.step()? {
             Some(Extent { start, end, .. }) => Ok(Some(self.chunk.slice(start..end))),
-            None => Ok(self.assemble()?.map(|_| std::mem::take(&mut self.assembled))),
+            None => Ok(self.assemble()?.map(|_| std::mem::take(&mut self.apart().assembled))),
         }
     }
 
@@ -109,7 +116,7 @@ impl Reader {
         let [first, 2, high, low] = *self.unread().first_chunk()? else { return None };
         let kind = ack_kind(first)?;
         let packet_identifier = PacketIdentifier::new(u16::from_be_bytes([high, low]))?;
-        if !self.begun.is_empty() || self.max_packet_size < 4 {
+        if self.has_begun() || self.max_packet_size < 4 {
             return None;
         }
         self.at += 4;
@@ -120,7 +127,7 @@ impl Reader {
         let (buffer, Extent { start, body, end }) = match self.step()? {
             Some(extent) => (&self.chunk, extent),
             None => match self.assemble()? {
-                Some(extent) => (&self.assembled, extent),
+                Some(extent) => (&self.apart().assembled, extent),
                 None => return Ok(None),
             },
         };
@@ -138,7 +145,7 @@ impl Reader {
     #[inline]
     fn step(&mut self) -> Result<Option<Extent>, Malformed> {
         loop {
-            if self.begun.is_empty()
+            if !self.has_begun()
                 && let Some(extent) = extent(&self.chunk, self.at, self.max_packet_size)?
                 && extent.end <= self.chunk.len()
             {
@@ -153,7 +160,8 @@ impl Reader {
 
     /// Lets go of the chunk, which has been read; whether there is another.
     fn next_chunk(&mut self) -> bool {
-        (self.chunk, self.at) = (self.later.pop_front().unwrap_or_default(), 0);
+        let later = self.apart.as_mut().and_then(|apart| apart.later.pop_front());
+        (self.chunk, self.at) = (later.unwrap_or_default(), 0);
         !self.chunk.is_empty()
     }
 
@@ -161,25 +169,40 @@ impl Reader {
     #[cold]
     fn assemble(&mut self) -> Result<Option<Extent>, Malformed> {
         while !self.unread().is_empty() || self.next_chunk() {
-            let wanted = match extent(&self.begun, 0, self.max_packet_size)? {
-                Some(extent) => extent.end - self.begun.len(),
+            let (most, at) = (self.max_packet_size, self.at);
+            let apart = self.apart.get_or_insert_default();
+            let wanted = match extent(&apart.begun, 0, most)? {
+                Some(extent) => extent.end - apart.begun.len(),
                 // The rest of the chunk is known to hold less than a packet.
-                None if self.begun.is_empty() => usize::MAX,
+                None if apart.begun.is_empty() => usize::MAX,
                 // Not even the length is there: byte by byte, so as not to take what belongs to the next packet.
                 None => 1,
             };
-            let piece = wanted.min(self.unread().len());
-            self.begun.reserve_exact(piece);
-            self.begun.extend_from_slice(&self.chunk[self.at..self.at + piece]);
+            let piece = wanted.min(self.chunk.len() - at);
+            apart.begun.reserve_exact(piece);
+            apart.begun.extend_from_slice(&self.chunk[at..at + piece]);
             self.at += piece;
-            if let Some(extent) = extent(&self.begun, 0, self.max_packet_size)?
-                && extent.end == self.begun.len()
+            if let Some(extent) = extent(&apart.begun, 0, most)?
+                && extent.end == apart.begun.len()
             {
-                self.assembled = std::mem::take(&mut self.begun).into();
+                apart.assembled = std::mem::take(&mut apart.begun).into();
                 return Ok(Some(extent));
             }
         }
+        if !self.has_begun() {
+            self.apart = None;
+        }
         Ok(None)
+    }
+
+    fn apart(&mut self) -> &mut Apart {
+        self.apart.get_or_insert_default()
+    }
+
+    /// Whether there is the beginning of a packet.
+    #[inline]
+    fn has_begun(&self) -> bool {
+        self.apart.as_ref().is_some_and(|apart| !apart.begun.is_empty())
     }
 }
 

@@ -297,7 +297,9 @@ impl Core {
         let Some(connection) = self.connections.get_mut(place(link)).filter(|found| found.link == link) else { return };
         match &mut connection.wire {
             Wire::Carried(line) => {
-                if line.send(frame.clone()) {
+                // A slow reader is not to hold on to what was read from others.
+                let head = Bytes::copy_from_slice(&frame.head);
+                if line.send(Frame { head, payload: frame.payload.clone() }) {
                     self.broker.handle(self.now, Input::Congested(link));
                 }
             }

@@ -148,3 +148,30 @@ fn properties_that_are_not_allowed() {
     let twice = Properties::new().with(Property::TopicAlias, 1_u16).with(Property::TopicAlias, 1_u16);
     refuses(V5, Packet::Publish(Publish { properties: twice, ..publish() }), Fault::PropertyRepeated.into());
 }
+
+/// What a broker passes on as it came is what it would have written itself.
+#[test]
+fn a_plain_publish_is_known_by_its_bytes() {
+    let plain = |version, packet: &[u8]| {
+        let mut reader = Reader::new(1000);
+        // Something stands before it.
+        reader.feed(Bytes::from([&[0xc0, 0], packet].concat()));
+        assert!(matches!(reader.next_packet(version), Ok(Some(PacketRef::PingReq))));
+        let Ok(Some(PacketRef::Publish(publish))) = reader.next_packet(version) else { panic!("no PUBLISH") };
+        publish.plain_bytes(version)
+    };
+    for version in [V3_1_1, V5] {
+        let bytes = |publish: Publish| Frame::new(&Packet::Publish(publish), version).unwrap().to_bytes();
+        for length in [0, 1, 100] {
+            let packet = bytes(Publish { payload: vec![7; length].into(), ..publish() });
+            assert_eq!(plain(version, &packet), Some(packet));
+        }
+        assert_eq!(plain(version, &bytes(Publish { payload: vec![7; 200].into(), ..publish() })), None);
+        assert_eq!(plain(version, &bytes(Publish { retain: true, ..publish() })), None);
+        let certain = Publish { qos: Qos::AtLeastOnce, packet_identifier: Some(id()), ..publish() };
+        assert_eq!(plain(version, &bytes(certain)), None);
+    }
+    let talkative = Properties::new().with(Property::ContentType, Value::Text(Text::literal("x")));
+    let packet = Packet::Publish(Publish { properties: talkative, ..publish() });
+    assert_eq!(plain(V5, &Frame::new(&packet, V5).unwrap().to_bytes()), None);
+}
