@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 everything held, 1 something did not, 2 the input was wrong, 3 the other side cannot be reached or died.
 
+mod bench;
 mod conform;
 mod connect;
 mod documents;
@@ -51,6 +52,8 @@ enum Command {
     Pub(Box<publish::PublishArguments>),
     /// Subscribe at a broker, and print the messages that come
     Sub(Box<subscribe::SubscribeArguments>),
+    /// Load a broker, ours or any other, and measure what it does
+    Bench(Box<bench::BenchArguments>),
     /// Print the JSON Schema of scenario files, for editors
     Schema,
     /// Print the completions of a shell, to be put where it looks for them
@@ -167,6 +170,7 @@ pub fn main() -> ExitCode {
         Some(Command::Explore(arguments)) => explore::explore(&arguments),
         Some(Command::Pub(arguments)) => publish::publish(&arguments),
         Some(Command::Sub(arguments)) => subscribe::subscribe(&arguments),
+        Some(Command::Bench(arguments)) => bench::bench(&arguments),
         Some(Command::Schema) => schema::print(),
         Some(Command::Completions { shell }) => documents::completions(shell),
         Some(Command::Man { directory }) => documents::man(&directory),

@@ -8,11 +8,13 @@
 //! | `control` | the way to that thread from others |
 //! | `witness` | what happens, as events for those who watch |
 //! | `scenario` | a scenario in real time: broker, clients, faults |
+//! | `bench` | a load for any broker |
 //! | `client` | our client, for programs of ours that talk to a server |
 //! | `dial` | the way to a server: URLs, TCP, TLS, WebSocket |
 //! | `websocket` | MQTT over WebSocket |
 //! | `delay` | a network's latency, which loopback lacks |
 
+pub mod bench;
 pub mod client;
 mod control;
 mod core;
