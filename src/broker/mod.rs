@@ -295,18 +295,11 @@ impl Broker {
     /// Queues a packet for a link; one that is larger than the client takes is dropped (5.0 section 3.1.2.11.4).
     /// Whether it was queued.
     fn send(&mut self, id: LinkId, packet: &Packet) -> bool {
-        let Some(link) = self.links.get(&id) else { return false };
-        let Ok(frame) = Frame::new(packet, link.wire_version()) else { return false };
-        self.send_frame(id, frame)
-    }
-
-    /// The same for a packet that is encoded already.
-    fn send_frame(&mut self, id: LinkId, frame: Frame) -> bool {
         let Some(link) = self.links.get_mut(&id) else { return false };
-        if frame.len() > link.maximum_packet_size() {
+        let Ok(frame) = Frame::new(packet, link.wire_version()) else { return false };
+        if !link.takes(&frame) {
             return false;
         }
-        link.counters.traffic.sent.add(frame.len());
         self.counters.packets.sent.add(frame.len());
         self.output(Output::Send(id, frame));
         true
