@@ -42,7 +42,8 @@ impl Contender {
     }
 }
 
-/// Everyone who can read or write this packet, `batch` times in a turn.
+/// Everyone who can read or write this packet, `batch` times in a turn. What is read was copied to where it is just
+/// before, as if it had come from a socket.
 pub fn contenders(way: Way, version: Version, wire: &[u8], batch: usize) -> Vec<Contender> {
     match way {
         Way::Decode => {

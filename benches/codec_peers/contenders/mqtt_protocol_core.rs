@@ -31,7 +31,7 @@ pub fn decode(version: Version, wires: Vec<u8>) -> Vec<Contender> {
         Version::V3_1_1 => read_v3,
         Version::V5 => read_v5,
     };
-    let task = move |()| {
+    let task = move |wires: Vec<u8>| {
         let mut rest = &wires[..];
         while let Some((body, end)) = extent(rest) {
             read(rest[0], &rest[body..end]);
@@ -39,7 +39,7 @@ pub fn decode(version: Version, wires: Vec<u8>) -> Vec<Contender> {
         }
         assert!(rest.is_empty(), "{NAME} reads it");
     };
-    vec![Contender::new(NAME, || (), task)]
+    vec![Contender::new(NAME, move || wires.clone(), task)]
 }
 
 macro_rules! writers {

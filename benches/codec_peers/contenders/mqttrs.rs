@@ -24,7 +24,8 @@ pub fn decode(version: Version, wires: Vec<u8>) -> Vec<Contender> {
     if version == Version::V5 {
         return Vec::new();
     }
-    vec![Contender::new(NAME, || (), move |()| assert_eq!(read_all(&wires), wires.len()))]
+    let task = move |wires: Vec<u8>| assert_eq!(read_all(&wires), wires.len());
+    vec![Contender::new(NAME, move || wires.clone(), task)]
 }
 
 pub fn encode(version: Version, wire: &[u8], batch: usize) -> Vec<Contender> {

@@ -25,12 +25,11 @@ fn read_all(version: Version, reader: &mut Reader) {
 }
 
 pub fn decode(version: Version, wires: Vec<u8>) -> Vec<Contender> {
-    let wires = Bytes::from(wires);
     let again = wires.clone();
     let mut reader = Reader::new(u32::MAX);
     let reader = Contender::new(
         "simrun",
-        move || wires.clone(),
+        move || Bytes::copy_from_slice(&wires),
         move |wires| {
             reader.feed(wires);
             read_all(version, &mut reader);
@@ -40,7 +39,7 @@ pub fn decode(version: Version, wires: Vec<u8>) -> Vec<Contender> {
     let mut frame_reader = Reader::new(u32::MAX);
     let frames = Contender::new(
         "simrun, by frames",
-        move || again.clone(),
+        move || Bytes::copy_from_slice(&again),
         move |wires| {
             frame_reader.feed(wires);
             while let Some(frame) = frame_reader.next_frame().expect("good packets") {
