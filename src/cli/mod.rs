@@ -115,6 +115,10 @@ struct RealArguments {
     /// A user who may connect; from then on nobody else may. May be given several times
     #[arg(long, value_name = "NAME:PASSWORD", requires = "real", conflicts_with = "scenario")]
     user: Vec<String>,
+    /// Keep sessions, subscriptions, queued and retained messages and wills in this directory: an acknowledgement leaves
+    /// once what it promises is on the disk
+    #[arg(long, value_name = "DIR", requires = "real", conflicts_with = "scenario")]
+    data: Option<PathBuf>,
     /// How many of the scenario's seconds pass in a real one, from 0.1 to 100
     #[arg(long, value_name = "TIMES", requires_all = ["real", "scenario"], value_parser = speed, default_value_t = 1.0)]
     speed: f64,

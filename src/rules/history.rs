@@ -103,6 +103,8 @@ struct Session {
     /// The client limits the size of packets: what is too large is not sent.
     limited: bool,
     subscriptions: BTreeMap<String, Subscription>,
+    /// Those that a broker forgot when it died: what they brought may still be under way.
+    former: BTreeMap<String, Subscription>,
     /// Packet identifiers of QoS 2 messages from the client that are not released, and of acknowledged QoS 1 messages.
     received: BTreeMap<u16, Key>,
     link: Option<LinkId>,
@@ -229,10 +231,12 @@ impl History<'_> {
             persistent,
             limited,
             subscriptions: BTreeMap::new(),
+            former: BTreeMap::new(),
             received: BTreeMap::new(),
             link: None,
         });
         session.version = connect.version;
+        session.former.clear();
         session.persistent = persistent;
         session.limited |= limited;
     }
@@ -305,6 +309,16 @@ impl History<'_> {
                 group.1 |= own || twin || subscription.qos == Qos::AtMostOnce || session.limited;
             }
         }
+        // Who has asked to join a group and is not answered yet may be a member already.
+        let asking = self.links.values().filter(|link| link.open).flat_map(|link| link.requests.values());
+        for request in asking {
+            let Packet::Subscribe(subscribe) = request else { continue };
+            for asked in &subscribe.subscriptions {
+                if let Some(group) = groups.get_mut(&format!("group {}", asked.filter)) {
+                    group.1 = true;
+                }
+            }
+        }
         for (sessions, _) in groups.into_values().filter(|(_, unsure)| !unsure) {
             let unconfirmed = Some((from.clone(), identifier));
             self.owed.push(Owed { key: key.clone(), sessions, unconfirmed, place: self.place });
@@ -342,7 +356,7 @@ impl History<'_> {
             .iter_mut()
             .filter(|(_, session)| !disk || !session.persistent)
             .map(|(client_id, session)| {
-                session.subscriptions.clear();
+                session.former = std::mem::take(&mut session.subscriptions);
                 session.received.clear();
                 client_id.clone()
             })
@@ -368,9 +382,9 @@ impl History<'_> {
             Ok(topic) => subscription.target.filter().matches(&topic),
             Err(_) => false,
         };
-        let copies = session.subscriptions.values().filter(matching).count();
-        let shared =
-            session.subscriptions.values().any(|subscription| matches!(subscription.target, Target::Shared(..)));
+        let subscriptions = || session.subscriptions.values().chain(session.former.values());
+        let copies = subscriptions().filter(matching).count();
+        let shared = subscriptions().any(|subscription| matches!(subscription.target, Target::Shared(..)));
         // What is owed to this session alone comes before what any member of its group may get.
         let owed = self.owed.iter().enumerate();
         let due = owed.filter(|(_, owed)| owed.key == key && owed.sessions.contains(&client_id));

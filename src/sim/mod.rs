@@ -8,17 +8,20 @@
 //! | `direct` | the engine that is an ordered queue: for many runs |
 //! | `network` | its connections, and what befalls them |
 //! | `faults` | the faults of a scenario, with whom they befall |
-//! | `disk` | a broker's disk |
+//! | `crash` | the broker's host loses its power at a chosen write of its store |
+//! | `disk`, `platter` | a broker's disk; what it is made of, byte for byte |
 //! | `ending` | when a run is over |
 //! | `watch` | rules and history on every run |
 //! | `random` | chance, split by purpose |
 
+pub mod crash;
 mod direct;
 mod disk;
 pub(crate) mod ending;
 pub(crate) mod faults;
 pub(crate) mod gate;
 mod network;
+pub mod platter;
 pub(crate) mod play;
 mod random;
 pub(crate) mod stage;

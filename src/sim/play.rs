@@ -90,7 +90,7 @@ pub(crate) async fn serve<W: World>(play: Arc<Play<W>>) {
     while until_alive(&play.stage, BROKER).await {
         let Ok(listener) = play.world.listen().await else { return };
         let config = setup::broker(&play.scenario.broker, play.machine_seed(BROKER));
-        let disk = play.stage.lock().disk.read();
+        let disk = play.stage.lock().disk.start();
         let machine = Machine::Broker(Box::new(Broker::new(config, disk, play.world.now())));
         drive(machine, BrokerNet::new(play.clone(), listener)).await;
     }
@@ -236,7 +236,11 @@ impl<W: World> Net for BrokerNet<W> {
         stage.lock().disk.write(mark, changes);
         let sync = stage.lock().lasts(SYNC);
         tokio::time::sleep(sync).await;
-        stage.lock().disk.sync(mark);
+        let durable = stage.lock().disk.sync(mark);
+        if !durable {
+            // Nothing is promised any more.
+            std::future::pending().await
+        }
     }
 
     fn saw(&mut self, now: Time, _machine: &Machine, seen: Seen<'_>) {
