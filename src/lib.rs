@@ -20,6 +20,7 @@
 //! Below the line:
 //!
 //! - [`drive`]: one loop between a machine and a byte stream. The only place that waits.
+//! - [`notation`]: how YAML files are read that people write, and what is wrong with one.
 //! - [`sim`]: a scenario in simulated time.
 //! - [`explore`]: many seeds, what breaks shrunk to a few lines.
 //! - [`conform`]: every numbered statement, for brokers and clients.
@@ -39,6 +40,7 @@ pub mod link;
 pub mod live;
 pub mod machine;
 pub mod message;
+pub mod notation;
 pub mod report;
 pub mod rules;
 pub mod scenario;
