@@ -10,6 +10,7 @@
 //! - [`flight`]: QoS 1 and 2 in both directions: packet identifier to what is awaited.
 //! - [`link`], [`message`], [`timers`], `chance`: what broker and client share.
 //! - [`broker`]: the server as a state machine.
+//! - [`password`]: hashes of passwords.
 //! - [`scram`]: SCRAM-SHA-256, for enhanced authentication.
 //! - [`client`]: the client as a state machine.
 //! - [`store`]: what must outlive a crash.
@@ -41,6 +42,7 @@ pub mod live;
 pub mod machine;
 pub mod message;
 pub mod notation;
+pub mod password;
 pub mod report;
 pub mod rules;
 pub mod scenario;

@@ -19,8 +19,9 @@ use slab::Slab;
 use super::Clock;
 use super::control::{Control, Mail, Mailbox, control};
 use super::outgoing::Outgoing;
+use super::verify::Verifiers;
 use super::witness::Witness;
-use crate::broker::{Broker, Config, Input, Output, Peer};
+use crate::broker::{Broker, Config, Input, Output, Peer, Verdict};
 use crate::codec::Frame;
 use crate::drive::{Carried, Carrier, HIGH_WATER, LINGER, LOW_WATER, Line, cause_of};
 use crate::link::{Cause, LinkId};
@@ -77,6 +78,8 @@ pub(super) struct Core {
     #[allow(clippy::vec_box)] // The boxes are what is passed on.
     spare: Vec<Box<Outgoing>>,
     witness: Option<Witness>,
+    /// What holds passwords against hashes.
+    verifiers: Verifiers,
     /// When to end whatever is still open.
     ending: Option<Time>,
 }
@@ -166,6 +169,7 @@ impl Core {
             lingering: VecDeque::new(),
             spare: Vec::new(),
             witness: None,
+            verifiers: Verifiers::default(),
             ending: None,
         })
     }
@@ -277,6 +281,11 @@ impl Core {
             match output {
                 Output::Send(link, frame) => self.send(link, &frame),
                 Output::Close(link, cause) => self.close(link, &cause),
+                Output::Verify(link, check) => {
+                    if !self.verifiers.check(link, check, &self.control) {
+                        self.broker.handle(self.now, Input::Verified(link, Verdict::Busy));
+                    }
+                }
                 Output::Store(_, mark) => self.broker.handle(self.now, Input::Stored(mark)),
                 Output::Session(client_id, change) => {
                     if let Some(witness) = &mut self.witness {

@@ -7,6 +7,7 @@
 //! | `outgoing` | what waits to be sent on one of them |
 //! | `control` | the way to that thread from others |
 //! | `witness` | what happens, as events for those who watch |
+//! | `verify` | passwords held against hashes, on threads of their own |
 //! | `scenario` | a scenario in real time: broker, clients, faults |
 //! | `client` | our client, for programs of ours that talk to a server |
 //! | `dial` | the way to a server: URLs, TCP, TLS, WebSocket |
@@ -21,6 +22,7 @@ mod delay;
 pub mod dial;
 mod outgoing;
 mod scenario;
+mod verify;
 pub mod websocket;
 mod witness;
 
