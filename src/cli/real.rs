@@ -117,7 +117,7 @@ fn serve(arguments: &RealArguments) -> ExitCode {
         let Some((name, password)) = user.split_once(':') else {
             return wrong(format_args!("error: --user {user}: there is no colon; write --user NAME:PASSWORD"));
         };
-        config.users.insert(name.to_owned(), password.to_owned());
+        config.users.insert(name.to_owned(), password.into());
         config.anonymous = false;
     }
     let address = arguments.listen.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));

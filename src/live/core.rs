@@ -20,8 +20,9 @@ use super::Clock;
 use super::control::{Control, Mail, Mailbox, control};
 use super::disk::{Disk, Opened, Told};
 use super::outgoing::Outgoing;
+use super::verify::Verifiers;
 use super::witness::Witness;
-use crate::broker::{Broker, Config, Input, Output, Peer};
+use crate::broker::{Broker, Config, Input, Output, Peer, Verdict};
 use crate::codec::Frame;
 use crate::drive::{Carried, Carrier, HIGH_WATER, LINGER, LOW_WATER, Line, cause_of};
 use crate::link::{Cause, LinkId};
@@ -86,6 +87,8 @@ pub(super) struct Core {
     stored: Mark,
     /// A letter that waits until the disk is not congested.
     held: Option<Mail>,
+    /// What holds passwords against hashes.
+    verifiers: Verifiers,
     /// When to end whatever is still open.
     ending: Option<Time>,
 }
@@ -196,6 +199,7 @@ impl Core {
             disk,
             stored: Mark(0),
             held: None,
+            verifiers: Verifiers::default(),
             ending: None,
         })
     }
@@ -337,6 +341,11 @@ impl Core {
                     Some(disk) => disk.write(changes, mark),
                     None => self.broker.handle(self.now, Input::Stored(mark)),
                 },
+                Output::Verify(link, check) => {
+                    if !self.verifiers.check(link, check, &self.control) {
+                        self.broker.handle(self.now, Input::Verified(link, Verdict::Busy));
+                    }
+                }
                 Output::Session(client_id, change) => {
                     if let Some(witness) = &mut self.witness {
                         witness.session(self.now, &client_id, change);

@@ -8,6 +8,7 @@
 //! | `control` | the way to that thread from others |
 //! | `disk` | its disk, written by a thread of its own |
 //! | `witness` | what happens, as events for those who watch |
+//! | `verify` | passwords held against hashes, on threads of their own |
 //! | `scenario` | a scenario in real time: broker, clients, faults |
 //! | `bench` | a load for any broker |
 //! | `client` | our client, for programs of ours that talk to a server |
@@ -25,6 +26,7 @@ pub mod disk;
 pub mod dial;
 mod outgoing;
 mod scenario;
+mod verify;
 pub mod websocket;
 mod witness;
 
