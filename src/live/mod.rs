@@ -12,6 +12,8 @@
 //! | `client` | our client, for programs of ours that talk to a server |
 //! | `dial` | the way to a server: URLs, TCP, TLS, WebSocket |
 //! | `websocket` | MQTT over WebSocket |
+//! | `log` | what is written down of it |
+//! | `web` | the page, its JSON and its metrics |
 //! | `delay` | a network's latency, which loopback lacks |
 
 pub mod bench;
@@ -21,8 +23,10 @@ mod core;
 mod delay;
 
 pub mod dial;
+pub mod log;
 mod outgoing;
 mod scenario;
+pub mod web;
 pub mod websocket;
 mod witness;
 
@@ -69,6 +73,8 @@ pub enum Transport {
     Tcp,
     /// WebSocket over TCP.
     WebSocket,
+    /// No MQTT: the page to look at the broker with.
+    Page,
 }
 
 impl Transport {
@@ -77,6 +83,7 @@ impl Transport {
         match self {
             Transport::Tcp => "mqtt",
             Transport::WebSocket => "ws",
+            Transport::Page => "http",
         }
     }
 
@@ -85,6 +92,7 @@ impl Transport {
         match self {
             Transport::Tcp => "--listen",
             Transport::WebSocket => "--ws",
+            Transport::Page => "--web",
         }
     }
 }
@@ -109,13 +117,15 @@ pub struct Listen {
 pub fn serve(config: Config, listens: &[Listen], ready: impl FnOnce(&[Listen])) -> Result<(), LiveError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let packet_maximum = config.maximum_packet_size;
-    let (mut plain, mut carried, mut local) = (Vec::new(), Vec::new(), Vec::new());
+    let door = web::Door::of(config.users.clone());
+    let (mut plain, mut carried, mut pages, mut local) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for wanted in listens {
         let listener = bind(*wanted)?;
         local.push(Listen { address: listener.local_addr()?, ..*wanted });
         match wanted.transport {
             Transport::Tcp => plain.push(listener),
             Transport::WebSocket => carried.push(listener),
+            Transport::Page => pages.push(listener),
         }
     }
     let core = Core::new(Config { seed: chance(), ..config }, plain, Clock::start(1.0))?;
@@ -127,10 +137,19 @@ pub fn serve(config: Config, listens: &[Listen], ready: impl FnOnce(&[Listen])) 
             let listener = TcpListener::from_std(listener)?;
             runtime.spawn(carry_all(listener, packet_maximum, control.clone()));
         }
+        for listener in pages {
+            let listener = TcpListener::from_std(listener)?;
+            runtime.spawn(web::serve(listener, control.clone(), door.clone()));
+        }
         runtime.spawn(obey(signals, control));
     }
     ready(&local);
+    for Listen { transport, address } in &local {
+        tracing::info!(transport = transport.scheme(), address = address.to_string(), "listening");
+    }
     core.run()?;
+    log::finish();
+    tracing::info!("ended");
     runtime.shutdown_background();
     Ok(())
 }
@@ -138,6 +157,7 @@ pub fn serve(config: Config, listens: &[Listen], ready: impl FnOnce(&[Listen])) 
 /// The first signal ends the broker in good order, the second at once.
 async fn obey(mut signals: Signals, control: Control) {
     signals.next().await;
+    tracing::info!(reason = "a signal", "shutting down: clients are told");
     control.shut_down().await;
     signals.next().await;
     control.stop().await;
