@@ -16,7 +16,7 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 
 use super::api::Problem;
-use super::{ANSWER_TIME, Door, Web};
+use super::{ANSWER_TIME, BODY_MAXIMUM, Door, Web};
 
 /// The header that a request has to carry that changes something.
 pub(super) const OURS: HeaderName = HeaderName::from_static("x-simrun");
@@ -57,7 +57,7 @@ pub(super) async fn headers(request: Request, next: Next) -> Response {
     response
 }
 
-/// Refuses what another site may have made a browser send.
+/// Refuses what another site may have made a browser send, and what is too large.
 pub(super) async fn same_site(State(web): State<Web>, request: Request, next: Next) -> Response {
     let headers = request.headers();
     if web.door.is_open() && !host_is_ours(headers) {
@@ -66,6 +66,10 @@ pub(super) async fn same_site(State(web): State<Web>, request: Request, next: Ne
             "this broker has no users, so its page is served under an address or localhost alone",
         )
         .into_response();
+    }
+    let length = text(headers, &header::CONTENT_LENGTH).and_then(|length| length.parse::<usize>().ok());
+    if length.is_some_and(|length| length > BODY_MAXIMUM) {
+        return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the request is larger than 2 MiB").into_response();
     }
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
     if changes && !comes_from_our_page(headers) {

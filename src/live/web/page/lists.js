@@ -55,7 +55,8 @@ function list(main, query, { title, path, place, columns, nothing, options = [] 
       if (focused) body.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus();
       count.textContent = `${number(from + 1)} to ${number(from + items.length)}${next === null ? ` of ${number(from + items.length)}` : ''}`;
     }
-    pager.hidden = pages.length === 1 && next === null && !items.length;
+    // One page needs no way to others.
+    back.hidden = on.hidden = pages.length === 1 && next === null;
   }
   const again = async () => {
     if (!document.hidden && !document.querySelector('dialog[open]')) await refresh();
