@@ -65,7 +65,7 @@ use crate::time::Time;
 use crate::timers::Timers;
 use crate::topic::{Index, Tree};
 
-pub use access::{Arrival, Check, Credential, Door, Verdict};
+pub use access::{Arrival, Check, Credential, Door, Verdict, Weighed};
 use callers::Callers;
 pub use config::Config;
 pub use counters::{Count, Counters, Traffic};

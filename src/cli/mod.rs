@@ -7,6 +7,7 @@ mod conform;
 mod connect;
 mod documents;
 mod explore;
+mod healthcheck;
 mod publish;
 mod real;
 mod run;
@@ -21,6 +22,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::live::log;
 use crate::sim::Engine;
 
 /// Something did not hold.
@@ -54,6 +56,8 @@ enum Command {
     Sub(Box<subscribe::SubscribeArguments>),
     /// Load a broker, ours or any other, and measure what it does
     Bench(Box<bench::BenchArguments>),
+    /// Ask a broker, or its page, whether it is there: exit code 0 if it is, 1 if not
+    Healthcheck(healthcheck::HealthcheckArguments),
     /// Print the JSON Schema of scenario files, for editors
     Schema,
     /// Print the completions of a shell, to be put where it looks for them
@@ -119,6 +123,19 @@ struct RealArguments {
     /// once what it promises is on the disk
     #[arg(long, value_name = "DIR", requires = "real", conflicts_with = "scenario")]
     data: Option<PathBuf>,
+    /// Where to serve a page that shows the broker, JSON under /api, /metrics and /healthz; port 0 takes a free one.
+    /// Beyond loopback it needs users. Profile apollo has it at 127.0.0.1:61680, unless --listen is given
+    #[arg(long, value_name = "ADDRESS:PORT", requires = "real", conflicts_with = "scenario")]
+    web: Option<SocketAddr>,
+    /// How the log on standard error looks [default: human on a terminal, json elsewhere]
+    #[arg(long, value_enum, value_name = "FORM", requires = "real", conflicts_with = "scenario")]
+    log: Option<LogForm>,
+    /// How much is logged
+    #[arg(long, value_enum, value_name = "LEVEL", requires = "real", conflicts_with = "scenario", default_value_t = LogLevel::Info)]
+    log_level: LogLevel,
+    /// How often the broker publishes what it counts under $SYS/broker/, in seconds; 0 for never
+    #[arg(long, value_name = "SECONDS", requires = "real", conflicts_with = "scenario", default_value_t = 10)]
+    sys_interval: u64,
     /// How many of the scenario's seconds pass in a real one, from 0.1 to 100
     #[arg(long, value_name = "TIMES", requires_all = ["real", "scenario"], value_parser = speed, default_value_t = 1.0)]
     speed: f64,
@@ -128,6 +145,49 @@ struct RealArguments {
 enum Profile {
     /// Apache Apollo
     Apollo,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LogForm {
+    /// For a reader
+    Human,
+    /// An object a line
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LogLevel {
+    /// Nothing
+    Off,
+    /// What keeps the broker from doing what it should
+    Error,
+    /// Limits that are hit, too
+    Warn,
+    /// Who comes and goes, too
+    Info,
+    /// Subscriptions, too
+    Debug,
+}
+
+impl From<LogForm> for log::Form {
+    fn from(form: LogForm) -> log::Form {
+        match form {
+            LogForm::Human => log::Form::Human,
+            LogForm::Json => log::Form::Json,
+        }
+    }
+}
+
+impl From<LogLevel> for log::Level {
+    fn from(level: LogLevel) -> log::Level {
+        match level {
+            LogLevel::Off => log::Level::Off,
+            LogLevel::Error => log::Level::Error,
+            LogLevel::Warn => log::Level::Warn,
+            LogLevel::Info => log::Level::Info,
+            LogLevel::Debug => log::Level::Debug,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -175,6 +235,7 @@ pub fn main() -> ExitCode {
         Some(Command::Pub(arguments)) => publish::publish(&arguments),
         Some(Command::Sub(arguments)) => subscribe::subscribe(&arguments),
         Some(Command::Bench(arguments)) => bench::bench(&arguments),
+        Some(Command::Healthcheck(arguments)) => healthcheck::healthcheck(&arguments),
         Some(Command::Schema) => schema::print(),
         Some(Command::Completions { shell }) => documents::completions(shell),
         Some(Command::Man { directory }) => documents::man(&directory),

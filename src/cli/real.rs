@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::run::{breaches, failures, load, title, verdicts, watched, write_traces};
 use super::{FAILED, Profile, RealArguments, RunArguments, complain, say, wrong};
 use crate::broker::Config;
-use crate::live::{self, Listen, Played, Terms, Transport};
+use crate::live::{self, Listen, Played, Terms, Transport, log};
 use crate::report::terminal::{self, Terminal};
 use crate::scenario::{self, Loaded, setup};
 use crate::sim;
@@ -17,6 +17,8 @@ use crate::sim;
 /// The port that MQTT has by registration, and the one that Apollo uses.
 const MQTT_PORT: u16 = 1883;
 const APOLLO_PORT: u16 = 61613;
+/// The port of Apollo's page.
+const APOLLO_PAGE_PORT: u16 = 61680;
 
 /// How much later than a scenario demands something may be, in real time: clocks and schedulers are no better.
 const GRACE: Duration = Duration::from_millis(250);
@@ -123,11 +125,20 @@ fn serve(arguments: &RealArguments) -> ExitCode {
     let address = arguments.listen.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
     let mut listens = vec![Listen { transport: Transport::Tcp, address }];
     listens.extend(arguments.ws.map(|address| Listen { transport: Transport::WebSocket, address }));
+    // The profile's page comes with the profile's port.
+    let page = arguments.profile.filter(|_| arguments.listen.is_none());
+    let page = page.map(|Profile::Apollo| SocketAddr::from((Ipv4Addr::LOCALHOST, APOLLO_PAGE_PORT)));
+    let page = arguments.web.or(page);
+    listens.extend(page.map(|address| Listen { transport: Transport::Page, address }));
+    let level = log::Level::from(arguments.log_level);
+    config.notices = level.notices();
+    config.sys_interval = (arguments.sys_interval > 0).then(|| Duration::from_secs(arguments.sys_interval));
     if let Some(exit) = listens.iter().find_map(|listen| open_to_all(listen.address, &config)) {
         return exit;
     }
     let (data, ready) = (arguments.data.as_deref(), |local: &[Listen]| say(&greeting(local, &config)));
     let remark = |line: &str| complain(format_args!("simrun: {line}"));
+    log::begin(arguments.log.map(log::Form::from), level);
     match live::serve(config.clone(), &listens, data, ready, remark) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => wrong(format_args!("error: {error}")),
@@ -170,6 +181,7 @@ fn greeting(local: &[Listen], config: &Config) -> String {
 fn url(listen: &Listen) -> String {
     let path = match listen.transport {
         Transport::Tcp => "",
+        Transport::Page => "/",
         Transport::WebSocket => "/mqtt",
     };
     format!("{}://{}{path}", listen.transport.scheme(), listen.address)

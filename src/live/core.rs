@@ -333,6 +333,9 @@ impl Core {
 
     /// Does what the broker wants done.
     fn settle(&mut self) {
+        while let Some(notice) = self.broker.poll_notice() {
+            super::log::notice(notice);
+        }
         while let Some(output) = self.broker.poll() {
             match output {
                 Output::Send(link, frame) => self.send(link, &frame),

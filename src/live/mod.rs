@@ -14,6 +14,8 @@
 //! | `client` | our client, for programs of ours that talk to a server |
 //! | `dial` | the way to a server: URLs, TCP, TLS, WebSocket |
 //! | `websocket` | MQTT over WebSocket |
+//! | `log` | what is written down of it |
+//! | `web` | the page, its JSON and its metrics |
 //! | `delay` | a network's latency, which loopback lacks |
 
 pub mod bench;
@@ -24,9 +26,11 @@ mod delay;
 pub mod disk;
 
 pub mod dial;
+pub mod log;
 mod outgoing;
 mod scenario;
 mod verify;
+pub mod web;
 pub mod websocket;
 mod witness;
 
@@ -81,6 +85,8 @@ pub enum Transport {
     Tcp,
     /// WebSocket over TCP.
     WebSocket,
+    /// No MQTT: the page to look at the broker with.
+    Page,
 }
 
 impl Transport {
@@ -89,6 +95,7 @@ impl Transport {
         match self {
             Transport::Tcp => "mqtt",
             Transport::WebSocket => "ws",
+            Transport::Page => "http",
         }
     }
 
@@ -97,6 +104,7 @@ impl Transport {
         match self {
             Transport::Tcp => "--listen",
             Transport::WebSocket => "--ws",
+            Transport::Page => "--web",
         }
     }
 }
@@ -130,13 +138,15 @@ pub fn serve(
 ) -> Result<(), LiveError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let packet_maximum = config.maximum_packet_size;
-    let (mut plain, mut carried, mut local) = (Vec::new(), Vec::new(), Vec::new());
+    let has_users = !config.users.is_empty();
+    let (mut plain, mut carried, mut pages, mut local) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for wanted in listens {
         let listener = bind(*wanted)?;
         local.push(Listen { address: listener.local_addr()?, ..*wanted });
         match wanted.transport {
             Transport::Tcp => plain.push(listener),
             Transport::WebSocket => carried.push(listener),
+            Transport::Page => pages.push(listener),
         }
     }
     let opened = data.map(Disk::open).transpose()?;
@@ -152,10 +162,20 @@ pub fn serve(
             let listener = TcpListener::from_std(listener)?;
             runtime.spawn(carry_all(listener, packet_maximum, control.clone()));
         }
+        for listener in pages {
+            let listener = TcpListener::from_std(listener)?;
+            let door = if has_users { web::Door::of_users(control.clone()) } else { web::Door::Open };
+            runtime.spawn(web::serve(listener, control.clone(), door));
+        }
         runtime.spawn(obey(signals, control));
     }
     ready(&local);
+    for Listen { transport, address } in &local {
+        tracing::info!(transport = transport.scheme(), address = address.to_string(), "listening");
+    }
     core.run().map_err(LiveError::Stopped)?;
+    log::finish();
+    tracing::info!("ended");
     runtime.shutdown_background();
     Ok(())
 }
@@ -163,6 +183,7 @@ pub fn serve(
 /// The first signal ends the broker in good order, the second at once.
 async fn obey(mut signals: Signals, control: Control) {
     signals.next().await;
+    tracing::info!(reason = "a signal", "shutting down: clients are told");
     control.shut_down().await;
     signals.next().await;
     control.stop().await;
