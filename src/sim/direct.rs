@@ -74,11 +74,11 @@ struct Direct<'a> {
     run: Run,
 }
 
-/// Runs a scenario.
-pub(super) fn run(scenario: &Scenario, seed: u64) -> Run {
+/// Runs a scenario, until `most` things have happened.
+pub(super) fn run(scenario: &Scenario, seed: u64, most: usize) -> Run {
     let mut direct = Direct::new(scenario, seed);
     direct.begin();
-    direct.go();
+    direct.go(most);
     direct.run.packets = direct.recorder.packets();
     direct.run
 }
@@ -131,8 +131,8 @@ impl<'a> Direct<'a> {
     }
 
     /// Goes from one thing that happens to the next, until the run is over.
-    fn go(&mut self) {
-        loop {
+    fn go(&mut self, most: usize) {
+        while self.run.trace.len() < most {
             let next = self.queue.peek().map(|Reverse((at, _, _))| *at);
             let over = self.over();
             match (next, over) {
@@ -155,6 +155,7 @@ impl<'a> Direct<'a> {
             }
             self.settle();
         }
+        self.end(self.now);
     }
 
     fn end(&mut self, at: Time) {
