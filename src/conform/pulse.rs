@@ -12,7 +12,7 @@ const BEAT: Duration = Duration::from_millis(50);
 /// A beat that is later than this says that the suite was not let run. No case needs to be more exact.
 const LATE: Duration = Duration::from_millis(400);
 /// How often a case is tried at most.
-const ATTEMPTS: usize = 3;
+const ATTEMPTS: usize = 2;
 
 /// Beats for as long as somebody has it.
 #[derive(Clone, Debug)]

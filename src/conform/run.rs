@@ -41,6 +41,14 @@ pub enum RunError {
     /// The operating system refused what is needed.
     #[error("cannot start: {0}")]
     System(#[from] std::io::Error),
+    /// Something is there, but lets nobody in.
+    #[error("{target} is there, but answers {why}: is it an MQTT broker, and are user and password right?")]
+    NoEntry {
+        /// The target.
+        target: String,
+        /// What it answers.
+        why: String,
+    },
     /// The target does not answer.
     #[error("{target} cannot be reached: {why}")]
     Unreachable {
@@ -274,7 +282,7 @@ enum End {
 /// Whether the target answers.
 async fn is_alive(target: &Target) -> bool {
     for _ in 0..2 {
-        if abilities(target).await.is_ok_and(|abilities| !abilities.versions.is_empty()) {
+        if abilities(target).await.is_ok() {
             return true;
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
@@ -286,7 +294,8 @@ async fn abilities(target: &Target) -> Result<Abilities, RunError> {
     let unreachable = |why: String| RunError::Unreachable { target: target.name(), why };
     let place = target.place(Setup::Plain).map_err(unreachable)?;
     Abilities::ask(&place, "simrunprobe").await.map_err(|stop| match stop {
-        Stop::Failed(failure) | Stop::Advice(failure) | Stop::Setup(failure) => unreachable(failure.actual),
+        Stop::Failed(failure) => RunError::NoEntry { target: target.name(), why: failure.actual },
+        Stop::Advice(failure) | Stop::Setup(failure) => unreachable(failure.actual),
         Stop::Skipped(why) | Stop::Excused(why) => unreachable(why),
     })
 }
