@@ -161,6 +161,8 @@ pub struct Broker {
     nonces: Chance,
     /// What waits for the host, and the mark that must be durable before.
     outputs: VecDeque<(Mark, Output)>,
+    /// What the host is to make durable. It does not wait for what waits for it.
+    stores: VecDeque<(Vec<Change>, Mark)>,
     /// Connections that are closed once what waits for the disk has been sent, and whose they were.
     leaving: BTreeMap<LinkId, (Text, Version)>,
     changes: Vec<Change>,
@@ -193,6 +195,7 @@ impl Broker {
             names: Chance::new(config.seed, "broker", "client identifier"),
             nonces: Chance::new(config.seed, "broker", "nonce"),
             outputs: VecDeque::new(),
+            stores: VecDeque::new(),
             leaving: BTreeMap::new(),
             changes: Vec::new(),
             last_mark: Mark(0),
@@ -238,17 +241,20 @@ impl Broker {
 
     /// The next thing to do, if any. To be drained after every [`Broker::handle`].
     pub fn poll(&mut self) -> Option<Output> {
-        let (mark, _) = self.outputs.front()?;
-        if *mark > self.stored {
-            // What waits for the disk waits in order; what makes the disk write does not wait.
-            let at = self.outputs.iter().position(|(_, output)| matches!(output, Output::Store(..)))?;
-            return self.outputs.remove(at).map(|(_, output)| output);
+        // What waits for the disk waits in order.
+        if self.outputs.front().is_none_or(|(mark, _)| *mark > self.stored) {
+            return self.stores.pop_front().map(|(changes, mark)| Output::Store(changes, mark));
         }
         let (_, output) = self.outputs.pop_front()?;
         if let Output::Close(link, _) = &output {
             self.leaving.remove(link);
         }
         Some(output)
+    }
+
+    /// How many outputs wait for the disk.
+    pub fn waiting(&self) -> usize {
+        self.outputs.len()
     }
 
     /// When [`Input::Timeout`] is due; early or late is harmless.
@@ -316,7 +322,7 @@ impl Broker {
         if !self.changes.is_empty() {
             self.last_mark = Mark(self.last_mark.0 + 1);
             let changes = std::mem::take(&mut self.changes);
-            self.outputs.push_back((self.stored, Output::Store(changes, self.last_mark)));
+            self.stores.push_back((changes, self.last_mark));
         }
     }
 }

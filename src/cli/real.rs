@@ -137,7 +137,8 @@ fn serve(arguments: &RealArguments) -> ExitCode {
         return exit;
     }
     log::begin(arguments.log.map(log::Form::from), level);
-    match live::serve(config.clone(), &listens, |local| say(&greeting(local, &config))) {
+    let data = arguments.data.as_deref();
+    match live::serve(config.clone(), &listens, data, |local| say(&greeting(local, &config))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => wrong(format_args!("error: {error}")),
     }
