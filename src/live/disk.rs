@@ -414,3 +414,114 @@ fn refused(what: &'static str, path: &Path, why: io::Error) -> DiskError {
 fn unix_time() -> Duration {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, channel};
+
+    use super::*;
+    use crate::codec::Text;
+    use crate::message::Message;
+    use crate::sim::platter::{Mishap, Platter};
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    /// A disk whose store is on a simulated one, and what it tells.
+    fn disk(platter: &Platter) -> (Disk, Receiver<Told>) {
+        let reopen = {
+            let platter = platter.clone();
+            Box::new(move || Database::open(platter.clone()))
+        };
+        let (database, contents) = Database::open(platter.clone()).expect("it is sound");
+        let clock = Clock::resume(contents.clock, Duration::from_secs(1000));
+        let store = Store::new(Some(database), reopen, clock, None);
+        let opened = Opened { restored: contents.restored, now: clock.last, remarks: Vec::new(), store };
+        let (tell, told) = channel();
+        let disk = opened.start(move |what| drop(tell.send(what))).expect("a thread");
+        (disk, told)
+    }
+
+    fn batch(number: u64, len: usize) -> Vec<Change> {
+        let topic = Text::try_from(number.to_string()).expect("a text");
+        let message = Message { topic: topic.clone(), payload: vec![7; len].into(), ..Message::default() };
+        vec![Change { key: Key::Retained(topic), value: Some(Value::Retained(message)) }]
+    }
+
+    fn records(platter: &Platter) -> usize {
+        Database::open(platter.clone()).expect("it is sound").1.restored.len()
+    }
+
+    #[test]
+    fn what_waits_is_written_together_and_told_in_order() {
+        let platter = Platter::default();
+        let (disk, told) = disk(&platter);
+        (1..=1000).for_each(|number| disk.write(batch(number, 10), Mark(number)));
+        let mut last = Mark(0);
+        let mut commits = 0;
+        while last < Mark(1000) {
+            let Ok(Told::Stored(mark)) = told.recv_timeout(LONG) else { panic!("it is stored") };
+            assert!(mark > last);
+            assert!(disk.stored() >= mark);
+            (last, commits) = (mark, commits + 1);
+        }
+        assert!(commits < 1000, "each batch by itself");
+        drop(disk);
+        assert_eq!(records(&platter), 1000);
+    }
+
+    #[test]
+    fn what_waits_is_written_before_it_is_closed() {
+        let platter = Platter::default();
+        let (disk, _told) = disk(&platter);
+        (1..=50).for_each(|number| disk.write(batch(number, 10), Mark(number)));
+        drop(disk);
+        assert_eq!(records(&platter), 50);
+    }
+
+    #[test]
+    fn a_full_disk_promises_nothing_until_there_is_room() {
+        let platter = Platter::default();
+        let (disk, told) = disk(&platter);
+        platter.plan(0, Mishap::Full);
+        disk.write(batch(1, 1_000_000), Mark(1));
+        assert!(matches!(told.recv_timeout(LONG), Ok(Told::Failing(_))));
+        assert!(disk.is_congested());
+        assert_eq!(disk.stored(), Mark(0));
+        platter.mend();
+        assert_eq!(told.recv_timeout(LONG), Ok(Told::Recovered));
+        assert_eq!(told.recv_timeout(LONG), Ok(Told::Stored(Mark(1))));
+        assert!(!disk.is_congested());
+        drop(disk);
+        assert_eq!(records(&platter), 1);
+    }
+
+    #[test]
+    fn after_a_sync_that_failed_nothing_is_promised_any_more() {
+        let platter = Platter::default();
+        let (disk, told) = disk(&platter);
+        platter.plan(0, Mishap::Broken);
+        disk.write(batch(1, 10), Mark(1));
+        assert!(matches!(told.recv_timeout(LONG), Ok(Told::Failed(_))));
+        assert!(disk.has_failed() && disk.is_congested());
+        platter.mend();
+        disk.write(batch(2, 10), Mark(2));
+        assert!(told.recv_timeout(LONG).is_err(), "its thread has ended");
+        assert_eq!(disk.stored(), Mark(0));
+    }
+
+    #[test]
+    fn the_host_is_told_when_too_much_waits() {
+        let platter = Platter::default();
+        let (disk, told) = disk(&platter);
+        platter.plan(0, Mishap::Full);
+        for number in 1..=40 {
+            disk.write(batch(number, 1 << 20), Mark(number));
+        }
+        assert!(disk.is_congested());
+        platter.mend();
+        while disk.stored() < Mark(40) {
+            told.recv_timeout(LONG).expect("it goes on");
+        }
+        assert!(!disk.is_congested());
+    }
+}
