@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use super::run::{breaches, failures, load, title, verdicts, watched, write_traces};
-use super::{FAILED, Profile, RealArguments, RunArguments, complain, say, wrong};
+use super::{FAILED, Profile, RealArguments, RunArguments, say, wrong};
 use crate::broker::Config;
 use crate::live::{self, Listen, Played, Terms, Transport, log};
 use crate::report::terminal::{self, Terminal};
@@ -136,10 +136,9 @@ fn serve(arguments: &RealArguments) -> ExitCode {
     if let Some(exit) = listens.iter().find_map(|listen| open_to_all(listen.address, &config)) {
         return exit;
     }
-    let (data, ready) = (arguments.data.as_deref(), |local: &[Listen]| say(&greeting(local, &config)));
-    let remark = |line: &str| complain(format_args!("simrun: {line}"));
     log::begin(arguments.log.map(log::Form::from), level);
-    match live::serve(config.clone(), &listens, data, ready, remark) {
+    let data = arguments.data.as_deref();
+    match live::serve(config.clone(), &listens, data, |local| say(&greeting(local, &config))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => wrong(format_args!("error: {error}")),
     }

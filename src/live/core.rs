@@ -156,7 +156,6 @@ impl Core {
         listeners: Vec<std::net::TcpListener>,
         clock: Clock,
         opened: Option<Opened>,
-        remark: impl Fn(&str) + Send + 'static,
     ) -> io::Result<Core> {
         let poll = Poll::new()?;
         let (control, mailbox) = control(mio::Waker::new(poll.registry(), BELL)?);
@@ -172,7 +171,7 @@ impl Core {
                 let bell = control.clone();
                 let restored = std::mem::take(&mut opened.restored);
                 let told = move |told| {
-                    say(&told, &remark);
+                    log(&told);
                     bell.ring();
                 };
                 (restored, Some(opened.start(told)?))
@@ -681,14 +680,14 @@ impl Socket {
 }
 
 /// Says what the owner should know of the disk.
-fn say(told: &Told, remark: &impl Fn(&str)) {
+fn log(told: &Told) {
     match told {
         Told::Stored(_) => {}
         Told::Failing(why) => {
-            remark(&format!("the disk cannot be written ({why}): nothing is acknowledged until it can be; make room"));
+            tracing::error!("the disk cannot be written ({why}): nothing is acknowledged until it can be; make room");
         }
-        Told::Recovered => remark("the disk can be written again"),
-        Told::Failed(why) => remark(&format!("the disk failed: {why}")),
+        Told::Recovered => tracing::warn!("the disk can be written again"),
+        Told::Failed(why) => tracing::error!("the disk failed: {why}"),
     }
 }
 

@@ -121,8 +121,7 @@ pub struct Listen {
 /// Serves until SIGINT or SIGTERM; then every client is told, what is left is sent, and it returns. A second signal ends
 /// it at once. `ready` is called with the addresses in use, once clients can connect.
 ///
-/// With a directory for its data it starts from what an earlier broker kept there, and keeps what it promises; `remark` is
-/// called with what its owner should know of that.
+/// With a directory for its data it starts from what an earlier broker kept there, and keeps what it promises.
 ///
 /// One thread, the caller's, owns the broker and the plain TCP connections; another one has the tasks that carry all
 /// others, and waits for signals.
@@ -134,7 +133,6 @@ pub fn serve(
     listens: &[Listen],
     data: Option<&Path>,
     ready: impl FnOnce(&[Listen]),
-    remark: impl Fn(&str) + Send + 'static,
 ) -> Result<(), LiveError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let packet_maximum = config.maximum_packet_size;
@@ -151,9 +149,9 @@ pub fn serve(
     }
     let opened = data.map(Disk::open).transpose()?;
     let begins = opened.as_ref().map_or(Time::ZERO, |opened| opened.now);
-    opened.iter().flat_map(|opened| &opened.remarks).for_each(|line| remark(line));
+    opened.iter().flat_map(|opened| &opened.remarks).for_each(|remark| tracing::warn!("{remark}"));
     let config = Config { seed: chance(), durable: opened.is_some(), ..config };
-    let core = Core::new(config, plain, Clock::start(1.0).from(begins), opened, remark)?;
+    let core = Core::new(config, plain, Clock::start(1.0).from(begins), opened)?;
     let control = core.control();
     {
         let _entered = runtime.enter();
