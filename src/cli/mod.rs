@@ -119,10 +119,6 @@ struct RealArguments {
     /// A user who may connect; from then on nobody else may. May be given several times
     #[arg(long, value_name = "NAME:PASSWORD", requires = "real", conflicts_with = "scenario")]
     user: Vec<String>,
-    /// Keep sessions, subscriptions, queued and retained messages and wills in this directory: an acknowledgement leaves
-    /// once what it promises is on the disk
-    #[arg(long, value_name = "DIR", requires = "real", conflicts_with = "scenario")]
-    data: Option<PathBuf>,
     /// Where to serve a page that shows the broker, JSON under /api, /metrics and /healthz; port 0 takes a free one.
     /// Beyond loopback it needs users. Profile apollo has it at 127.0.0.1:61680, unless --listen is given
     #[arg(long, value_name = "ADDRESS:PORT", requires = "real", conflicts_with = "scenario")]
