@@ -10,6 +10,7 @@
 //! - [`flight`]: QoS 1 and 2 in both directions: packet identifier to what is awaited.
 //! - [`link`], [`message`], [`timers`], `chance`: what broker and client share.
 //! - [`broker`]: the server as a state machine.
+//! - [`password`]: hashes of passwords.
 //! - [`scram`]: SCRAM-SHA-256, for enhanced authentication.
 //! - [`client`]: the client as a state machine.
 //! - [`store`]: what must outlive a crash.
@@ -20,6 +21,7 @@
 //! Below the line:
 //!
 //! - [`drive`]: one loop between a machine and a byte stream. The only place that waits.
+//! - [`notation`]: how YAML files are read that people write, and what is wrong with one.
 //! - [`sim`]: a scenario in simulated time.
 //! - [`explore`]: many seeds, what breaks shrunk to a few lines.
 //! - [`conform`]: every numbered statement, for brokers and clients.
@@ -39,6 +41,8 @@ pub mod link;
 pub mod live;
 pub mod machine;
 pub mod message;
+pub mod notation;
+pub mod password;
 pub mod report;
 pub mod rules;
 pub mod scenario;

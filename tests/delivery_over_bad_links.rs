@@ -158,7 +158,7 @@ impl World {
                     assert!(!matches!(cause, Cause::Protocol(..) | Cause::Malformed(_)), "the broker says: {cause}");
                     ended.extend(self.wires.remove(&id));
                 }
-                broker::Output::Store(..) | broker::Output::Session(..) => {}
+                broker::Output::Store(..) | broker::Output::Verify(..) | broker::Output::Session(..) => {}
             }
         }
         for wire in ended {

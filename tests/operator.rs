@@ -359,7 +359,7 @@ fn notices_say_who_came_and_went_and_why() {
 
 #[test]
 fn a_refusal_names_who_asked() {
-    let users = [("ada".to_owned(), "another".to_owned())].into();
+    let users = [("ada".to_owned(), "another".into())].into();
     let mut desk = Desk::new(Config { users, anonymous: false, ..config() });
     desk.connect(1, "intruder", false, None);
     let notice = desk.broker.poll_notice().expect("a notice");

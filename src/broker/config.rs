@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{AccessRule, Notices};
+use super::{AccessRule, Credential, Notices};
 use crate::codec::Qos;
 
 /// How a broker is set up. The default serves anyone, with limits that a test or a developer does not meet.
@@ -11,8 +11,8 @@ use crate::codec::Qos;
 pub struct Config {
     /// Keys the hash tables and makes client identifiers and nonces.
     pub seed: u64,
-    /// User names and their passwords.
-    pub users: BTreeMap<String, String>,
+    /// User names, and what proves that somebody is that user.
+    pub users: BTreeMap<String, Credential>,
     /// Whether a client may connect without a user name.
     pub anonymous: bool,
     /// What clients may publish and subscribe to: the first rule that applies decides, and without one they may.
@@ -33,6 +33,8 @@ pub struct Config {
     pub session_expiry_maximum: u32,
     /// How many QoS 1 and 2 messages a client may have unfinished towards us (5.0 section 3.2.2.3.3).
     pub receive_maximum: u16,
+    /// How many QoS 2 messages a client of 3.1.1 may have unfinished, whom nobody tells how many those are.
+    pub receive_maximum_3_1_1: u16,
     /// How many we have unfinished towards a client of 3.1.1, which cannot say how many it takes.
     pub window_3_1_1: u16,
     /// The highest QoS served.
@@ -57,10 +59,24 @@ pub struct Config {
     pub subscriptions_maximum: usize,
     /// How many levels a topic filter may have: each costs some sixty bytes, and 32,768 fit into one filter.
     pub filter_levels_maximum: usize,
+    /// How many of those from one address. An IPv6 address counts with all others of its /64.
+    pub connections_per_address_maximum: usize,
     /// How many messages may be queued for a session.
     pub queue_maximum: usize,
+    /// How many bytes a session may be owed, sent and not acknowledged or queued. One message may always be.
+    pub queue_bytes_maximum: usize,
+    /// How many messages all sessions together may be owed.
+    pub all_queues_maximum: usize,
+    /// How many bytes all sessions together may be owed; a payload counts for each session that waits for it.
+    pub all_queues_bytes_maximum: usize,
     /// How many retained messages are kept.
     pub retained_maximum: usize,
+    /// How many bytes they may have.
+    pub retained_bytes_maximum: usize,
+    /// How many messages a client may publish in a second; `u32::MAX` for any number.
+    pub publish_rate_maximum: u32,
+    /// How long a client may leave a megabyte unread that is for it.
+    pub congestion_timeout: Duration,
     /// What is told to a client that asks for response information (5.0 section 3.2.2.3.15).
     pub response_information: Option<String>,
     /// Whether SCRAM-SHA-256 is offered for enhanced authentication.
@@ -82,6 +98,7 @@ impl Default for Config {
             server_keep_alive: None,
             session_expiry_maximum: u32::MAX,
             receive_maximum: 1000,
+            receive_maximum_3_1_1: 10_000,
             window_3_1_1: 1000,
             maximum_qos: Qos::ExactlyOnce,
             retain_available: true,
@@ -94,8 +111,15 @@ impl Default for Config {
             connections_maximum: 100_000,
             subscriptions_maximum: 10_000,
             filter_levels_maximum: 128,
+            connections_per_address_maximum: usize::MAX,
             queue_maximum: 10_000,
+            queue_bytes_maximum: 128 << 20,
+            all_queues_maximum: 10_000_000,
+            all_queues_bytes_maximum: 1 << 30,
             retained_maximum: 1_000_000,
+            retained_bytes_maximum: 1 << 30,
+            publish_rate_maximum: u32::MAX,
+            congestion_timeout: Duration::from_secs(300),
             response_information: None,
             scram: true,
         }
@@ -106,7 +130,7 @@ impl Config {
     /// The broker of the tutorial: Apache Apollo as it is set up when new, with its user `admin`.
     pub fn apollo() -> Config {
         Config {
-            users: BTreeMap::from([("admin".to_owned(), "password".to_owned())]),
+            users: BTreeMap::from([("admin".to_owned(), "password".into())]),
             anonymous: false,
             ..Config::default()
         }

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use super::access::Entry;
 use super::link::Phase;
 use super::session::{DelayedWill, Session, SessionKey};
 use super::{Broker, Output, SessionChange, Timer};
@@ -29,15 +28,10 @@ impl Broker {
         if let Err(reason) = self.acceptable(connect) {
             return self.refuse(id, reason);
         }
-        match self.enter(id, connect) {
-            Entry::Open => self.accept(id, &connect.detached(), Properties::default()),
-            Entry::Exchange => {
-                if let Some(link) = self.links.get_mut(&id) {
-                    link.phase = Phase::Authenticating(Box::new(connect.detached()));
-                    self.timers.set(Timer::Connect(id), self.now + self.config.connect_timeout);
-                }
-            }
-            Entry::Refused(reason) => self.refuse(id, reason),
+        let connect = Box::new(connect.detached());
+        match self.penance(id, &connect) {
+            Some(span) => self.hold_back(id, connect, span),
+            None => self.enter(id, connect),
         }
     }
 

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::link::Link;
-use super::notice::Limit;
 use super::session::{Owed, SessionKey};
 use super::{Broker, Output};
 use crate::codec::{AckKind, Frame, PacketIdentifier, Property, PublishParts, Qos, Reason, Text, Value, Version};
@@ -49,13 +48,12 @@ impl Broker {
         if message.qos == Qos::AtMostOnce {
             return self.deliver_at_most_once(key, &message, message.retain, None);
         }
-        if self.sessions[key].queue.len() >= self.config.queue_maximum {
-            self.counters.dropped += 1;
-            return self.note_limit(Limit::Queue, Some(key));
+        if !self.may_owe(key, &message) {
+            return;
         }
-        let session = &mut self.sessions[key];
-        let owed = Owed { place: session.take_place(), message, left: true };
-        let next = session.queue.is_empty();
+        let owed = Owed { place: self.sessions[key].take_place(), message, left: true };
+        self.owe(key, &owed);
+        let next = self.sessions[key].queue.is_empty();
         match self.open_link(key) {
             Some(link) if next && self.may_send(key) => self.begin(key, link, owed),
             _ => {
@@ -77,6 +75,7 @@ impl Broker {
             }
             let Some(owed) = self.sessions[key].queue.pop_front() else { return };
             if owed.message.expired(self.now) {
+                self.paid(key, &owed);
                 self.forget_owed(key, owed.place);
             } else {
                 self.begin(key, link, owed);
@@ -141,7 +140,9 @@ impl Broker {
 
     /// A message larger than the client takes counts as delivered (5.0, 3.1.2-25).
     fn give_up(&mut self, key: SessionKey, packet: PacketIdentifier, awaited: Awaited, place: u64) {
-        self.sessions[key].outbound.finish(packet, awaited);
+        if let Some(owed) = self.sessions[key].outbound.finish(packet, awaited) {
+            self.paid(key, &owed);
+        }
         self.forget_owed(key, place);
     }
 

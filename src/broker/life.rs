@@ -75,6 +75,7 @@ impl Broker {
         }
         self.report(key, SessionChange::Ended);
         let session = self.sessions.remove(key);
+        self.write_off(session.debt);
         self.by_client_id.remove(&session.client_id);
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::access::Exchange;
+use super::access::{Arrival, Exchange};
 use super::counters::LinkCounters;
 use super::notice::Limit;
 use super::{Broker, Input, Output, Peer, Timer};
@@ -17,15 +17,20 @@ use crate::link::{Cause, LinkId};
 use crate::time::Time;
 use crate::topic::TopicName;
 
+use super::quota::Pace;
 use super::session::SessionKey;
 
 const TOO_EARLY: &str = "a packet came before authentication was done";
+/// How many bytes may come before a CONNECT is answered: clients need not wait for that [MQTT-3.1.4-5].
+const EARLY_MAXIMUM: usize = 1 << 20;
 const FOR_SERVERS: &str = "a packet that only a server sends";
 
 /// A connection's state.
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) peer: Peer,
+    /// How it arrived, where that matters.
+    pub(super) arrival: Option<Box<Arrival>>,
     pub(super) reader: Reader,
     pub(super) phase: Phase,
     pub(super) version: Version,
@@ -50,6 +55,7 @@ pub(super) struct Link {
     /// An exchange of AUTH packets that goes on.
     pub(super) exchange: Option<Box<Exchange>>,
     pub(super) congested: bool,
+    pub(super) pace: Pace,
     pub(super) counters: LinkCounters,
 }
 
@@ -67,6 +73,10 @@ pub(super) struct Aliases {
 pub(super) enum Phase {
     /// Nothing but CONNECT may come.
     AwaitingConnect,
+    /// The CONNECT of somebody from where many have failed: it is looked at later.
+    HeldBack(Box<Connect>),
+    /// The CONNECT whose password is being held against a hash; with a verdict here, that is for show.
+    Verifying(Box<Connect>, Option<bool>),
     /// Nothing but AUTH may come; the CONNECT that waits for it.
     Authenticating(Box<Connect>),
     /// CONNACK has been sent.
@@ -74,9 +84,10 @@ pub(super) enum Phase {
 }
 
 impl Link {
-    fn new(peer: Peer, maximum_packet_size: u32, now: Time) -> Link {
+    fn new(peer: Peer, arrival: Option<Box<Arrival>>, maximum_packet_size: u32, now: Time) -> Link {
         Link {
             peer,
+            arrival,
             reader: Reader::new(maximum_packet_size),
             phase: Phase::AwaitingConnect,
             version: Version::V3_1_1,
@@ -91,6 +102,7 @@ impl Link {
             method: None,
             exchange: None,
             congested: false,
+            pace: Pace::default(),
             counters: LinkCounters::new(now),
         }
     }
@@ -98,8 +110,21 @@ impl Link {
     pub(super) fn session(&self) -> Option<SessionKey> {
         match self.phase {
             Phase::Connected(session) => Some(session),
-            Phase::AwaitingConnect | Phase::Authenticating(_) => None,
+            _ => None,
         }
+    }
+
+    /// The CONNECT that waits to be decided on.
+    pub(super) fn undecided(&self) -> Option<&Connect> {
+        match &self.phase {
+            Phase::HeldBack(connect) | Phase::Verifying(connect, _) | Phase::Authenticating(connect) => Some(connect),
+            Phase::AwaitingConnect | Phase::Connected(_) => None,
+        }
+    }
+
+    /// Whether what comes waits until it is decided on the CONNECT.
+    fn is_waiting(&self) -> bool {
+        matches!(self.phase, Phase::HeldBack(_) | Phase::Verifying(..))
     }
 
     pub(super) fn version(&self) -> Option<Version> {
@@ -121,14 +146,15 @@ impl Link {
 }
 
 impl Broker {
-    pub(super) fn opened(&mut self, id: LinkId, peer: Peer) {
-        if self.links.len() >= self.config.connections_maximum {
+    pub(super) fn opened(&mut self, id: LinkId, peer: Peer, arrival: Option<Box<Arrival>>) {
+        let is_full = self.links.len() >= self.config.connections_maximum;
+        if is_full || !self.callers.admit(&peer, self.config.connections_per_address_maximum) {
             self.note_limit(Limit::Connections, None);
             self.output(Output::Close(id, Cause::Refused(Reason::ServerBusy)));
             return;
         }
         self.counters.opened += 1;
-        self.links.insert(id, Link::new(peer, self.config.maximum_packet_size, self.now));
+        self.links.insert(id, Link::new(peer, arrival, self.config.maximum_packet_size, self.now));
         self.timers.set(Timer::Connect(id), self.now + self.config.connect_timeout);
     }
 
@@ -136,18 +162,43 @@ impl Broker {
         let Some(link) = self.links.get_mut(&id) else { return };
         link.counters.traffic.received.bytes += bytes.len() as u64;
         self.counters.packets.received.bytes += bytes.len() as u64;
+        if link.is_waiting() {
+            return self.put_aside(id, &bytes);
+        }
         // It lends the packets, and so cannot stay where they change things.
         let mut reader = std::mem::take(&mut link.reader);
         reader.feed(bytes);
-        self.read(id, &mut reader);
+        self.read(id, reader);
+    }
+
+    /// Keeps what comes before it is decided whether the client may come in.
+    fn put_aside(&mut self, id: LinkId, bytes: &[u8]) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        if link.reader.buffered() + bytes.len() > EARLY_MAXIMUM {
+            return self.close(id, Cause::Protocol(Reason::QuotaExceeded, "too much came before the CONNACK"));
+        }
+        // A copy: the buffer that it came in would live as long.
+        link.reader.feed(Bytes::copy_from_slice(bytes));
+    }
+
+    /// Goes on with what was put aside.
+    pub(super) fn resume(&mut self, id: LinkId) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let reader = std::mem::take(&mut link.reader);
+        self.read(id, reader);
+    }
+
+    /// Takes the packets out of a connection's reader, and puts it back.
+    fn read(&mut self, id: LinkId, mut reader: Reader) {
+        self.read_packets(id, &mut reader);
         if let Some(link) = self.links.get_mut(&id) {
             link.reader = reader;
         }
     }
 
-    fn read(&mut self, id: LinkId, reader: &mut Reader) {
+    fn read_packets(&mut self, id: LinkId, reader: &mut Reader) {
         // Each packet may end the connection, and with it the loop.
-        while let Some(link) = self.links.get_mut(&id) {
+        while let Some(link) = self.links.get_mut(&id).filter(|link| !link.is_waiting()) {
             match reader.next_packet(link.version) {
                 Ok(Some(packet)) => {
                     link.heard = self.now;
@@ -180,6 +231,8 @@ impl Broker {
                 _ => self.offend(id, TOO_EARLY),
             },
             (Phase::Authenticating(_), _) => self.offend(id, TOO_EARLY),
+            // Nothing is read then.
+            (Phase::HeldBack(_) | Phase::Verifying(..), _) => {}
         }
     }
 
@@ -261,8 +314,14 @@ impl Broker {
     pub(super) fn closed(&mut self, id: LinkId, cause: Cause) {
         self.note_closed(id, &cause);
         let Some(link) = self.links.remove(&id) else { return };
+        self.callers.left(&link.peer);
         self.timers.cancel(Timer::Connect(id));
         self.timers.cancel_remembered(Timer::KeepAlive(id), link.keep_alive_check);
+        match link.phase {
+            Phase::HeldBack(_) => self.timers.cancel(Timer::Penance(id)),
+            _ if link.congested => self.timers.cancel(Timer::Congested(id)),
+            _ => {}
+        }
         if let Some(session) = link.session() {
             self.leave(session);
         }
@@ -312,7 +371,12 @@ impl Broker {
     pub(super) fn set_congested(&mut self, id: LinkId, congested: bool) {
         let Some(link) = self.links.get_mut(&id) else { return };
         link.congested = congested;
-        if let (false, Some(session)) = (congested, link.session()) {
+        let session = link.session();
+        match congested {
+            true => self.timers.set(Timer::Congested(id), self.now + self.config.congestion_timeout),
+            false => self.timers.cancel(Timer::Congested(id)),
+        }
+        if let (false, Some(session)) = (congested, session) {
             self.send_queued(session);
         }
     }
@@ -330,6 +394,8 @@ impl Input {
     pub fn link(&self) -> Option<LinkId> {
         match self {
             Input::Opened(id, _)
+            | Input::Arrived(id, ..)
+            | Input::Verified(id, _)
             | Input::Received(id, _)
             | Input::Closed(id, _)
             | Input::Congested(id)

@@ -7,6 +7,8 @@
 //! | `links` | all connections
 //! | `connect` | CONNECT and its answer, authentication, takeover |
 //! | `access` | who may come in |
+//! | `callers` | where connections come from, and who is held back for guessing |
+//! | `quota` | what a peer may make the broker hold, and how fast it may publish |
 //! | `rights` | what a client may publish and subscribe to |
 //! | `session` | what is kept for a client identifier |
 //! | `life` | how a session and its will end |
@@ -25,6 +27,7 @@
 //! | `listen` | messages that the operator overhears |
 
 mod access;
+mod callers;
 mod config;
 mod connect;
 mod counters;
@@ -37,6 +40,7 @@ mod listen;
 mod notice;
 mod persist;
 mod publish;
+mod quota;
 mod rights;
 mod routes;
 mod session;
@@ -61,6 +65,8 @@ use crate::time::Time;
 use crate::timers::Timers;
 use crate::topic::{Index, Tree};
 
+pub use access::{Arrival, Check, Credential, Door, Verdict, Weighed};
+use callers::Callers;
 pub use config::Config;
 pub use counters::{Count, Counters, Traffic};
 use links::Links;
@@ -68,6 +74,7 @@ use listen::Listeners;
 pub use listen::{Heard, ListenerId};
 use notice::Hits;
 pub use notice::{Limit, Notice, Noticed, Notices, Who, WillFate};
+use quota::Debt;
 pub use rights::{AccessRule, Action};
 use routes::Routes;
 use session::{Session, SessionKey};
@@ -84,6 +91,10 @@ pub struct Peer(pub String);
 pub enum Input {
     /// A connection was accepted.
     Opened(LinkId, Peer),
+    /// One was accepted by a listener that has rules of its own.
+    Arrived(LinkId, Peer, Arrival),
+    /// A password was held against a hash: the answer to [`Output::Verify`].
+    Verified(LinkId, Verdict),
     /// Bytes arrived on it.
     Received(LinkId, Bytes),
     /// It ended.
@@ -107,6 +118,9 @@ pub enum Output {
     Send(LinkId, Frame),
     /// Close the connection, once what was to be sent is sent. No [`Input::Closed`] is owed for it.
     Close(LinkId, Cause),
+    /// Hold a password against a hash, which takes its time, and answer with [`Input::Verified`]. Only where a user in
+    /// [`Config::users`] has a hash.
+    Verify(LinkId, Check),
     /// Make these changes durable, all or none, and answer with [`Input::Stored`]. Only with [`Config::durable`].
     Store(Vec<Change>, Mark),
     /// A session changed. Only with [`Config::trace`].
@@ -131,6 +145,10 @@ pub enum SessionChange {
 enum Timer {
     /// No CONNECT came in time.
     Connect(LinkId),
+    /// Somebody from where many have failed has been held back for long enough.
+    Penance(LinkId),
+    /// The other side has not read for too long.
+    Congested(LinkId),
     /// Perhaps nothing came for too long.
     KeepAlive(LinkId),
     /// The will's delay is over.
@@ -161,6 +179,8 @@ pub struct Broker {
     nonces: Chance,
     /// What waits for the host, and the mark that must be durable before.
     outputs: VecDeque<(Mark, Output)>,
+    /// What the host is to make durable. It does not wait for what waits for it.
+    stores: VecDeque<(Vec<Change>, Mark)>,
     /// Connections that are closed once what waits for the disk has been sent, and whose they were.
     leaving: BTreeMap<LinkId, (Text, Version)>,
     changes: Vec<Change>,
@@ -174,6 +194,11 @@ pub struct Broker {
     introduced: Option<(LinkId, Text, Option<Text>)>,
     hits: Hits,
     listeners: Listeners,
+    callers: Callers,
+    /// What all sessions together are owed.
+    debt: Debt,
+    /// What the retained messages cost, in bytes.
+    retained_bytes: usize,
 }
 
 impl Broker {
@@ -193,6 +218,7 @@ impl Broker {
             names: Chance::new(config.seed, "broker", "client identifier"),
             nonces: Chance::new(config.seed, "broker", "nonce"),
             outputs: VecDeque::new(),
+            stores: VecDeque::new(),
             leaving: BTreeMap::new(),
             changes: Vec::new(),
             last_mark: Mark(0),
@@ -203,6 +229,9 @@ impl Broker {
             introduced: None,
             hits: Hits::default(),
             listeners: Listeners::default(),
+            callers: Callers::default(),
+            debt: Debt::default(),
+            retained_bytes: 0,
             config,
         };
         broker.restore(restored);
@@ -221,7 +250,9 @@ impl Broker {
             self.timeout(timer);
         }
         match input {
-            Input::Opened(link, peer) => self.opened(link, peer),
+            Input::Opened(link, peer) => self.opened(link, peer, None),
+            Input::Arrived(link, peer, arrival) => self.opened(link, peer, Some(Box::new(arrival))),
+            Input::Verified(link, verdict) => self.verified(link, verdict),
             Input::Received(link, bytes) => self.received(link, bytes),
             Input::Closed(link, cause) => {
                 self.take_back(link);
@@ -238,17 +269,26 @@ impl Broker {
 
     /// The next thing to do, if any. To be drained after every [`Broker::handle`].
     pub fn poll(&mut self) -> Option<Output> {
-        let (mark, _) = self.outputs.front()?;
-        if *mark > self.stored {
-            // What waits for the disk waits in order; what makes the disk write does not wait.
-            let at = self.outputs.iter().position(|(_, output)| matches!(output, Output::Store(..)))?;
-            return self.outputs.remove(at).map(|(_, output)| output);
+        // What waits for the disk waits in order.
+        if self.outputs.front().is_none_or(|(mark, _)| *mark > self.stored) {
+            return self.stores.pop_front().map(|(changes, mark)| Output::Store(changes, mark));
         }
         let (_, output) = self.outputs.pop_front()?;
         if let Output::Close(link, _) = &output {
             self.leaving.remove(link);
         }
         Some(output)
+    }
+
+    /// How many outputs wait for the disk.
+    pub fn waiting(&self) -> usize {
+        self.outputs.len()
+    }
+
+    /// Changes who may come in and what they may do, from now on: whoever is connected stays.
+    pub fn change_access(&mut self, users: BTreeMap<String, Credential>, anonymous: bool, access: Vec<AccessRule>) {
+        self.verifiers.clear();
+        (self.config.users, self.config.anonymous, self.config.access) = (users, anonymous, access);
     }
 
     /// When [`Input::Timeout`] is due; early or late is harmless.
@@ -285,6 +325,8 @@ impl Broker {
     fn timeout(&mut self, timer: Timer) {
         match timer {
             Timer::Connect(link) => self.close(link, Cause::ConnectTimeout),
+            Timer::Penance(link) => self.end_penance(link),
+            Timer::Congested(link) => self.close(link, Cause::Congested),
             Timer::KeepAlive(link) => self.check_keep_alive(link),
             Timer::Will(session) => self.publish_will(session),
             Timer::Session(session) => self.expire(session),
@@ -316,7 +358,7 @@ impl Broker {
         if !self.changes.is_empty() {
             self.last_mark = Mark(self.last_mark.0 + 1);
             let changes = std::mem::take(&mut self.changes);
-            self.outputs.push_back((self.stored, Output::Store(changes, self.last_mark)));
+            self.stores.push_back((changes, self.last_mark));
         }
     }
 }

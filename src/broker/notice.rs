@@ -96,6 +96,8 @@ pub enum Limit {
     Connections,
     /// Messages queued for a session.
     Queue,
+    /// Messages queued for all sessions.
+    AllQueues,
     /// Retained messages.
     Retained,
     /// Subscriptions of a session.
@@ -103,13 +105,14 @@ pub enum Limit {
 }
 
 impl Limit {
-    const COUNT: usize = 4;
+    const COUNT: usize = 5;
 
     /// What was too much, in words.
     pub const fn words(self) -> &'static str {
         match self {
             Limit::Connections => "too many connections: some were refused",
             Limit::Queue => "too many messages queued for a session: messages were dropped",
+            Limit::AllQueues => "too many messages queued in all: messages were dropped",
             Limit::Retained => "too many retained messages: some were not kept",
             Limit::Subscriptions => "too many subscriptions in a session: some were refused",
         }
@@ -154,8 +157,11 @@ impl Broker {
         let Some(link) = self.links.get(&id) else { return Who::default() };
         let session = link.session().map(|key| &self.sessions[key]);
         let introduced = self.introduced.as_ref().filter(|(of, ..)| *of == id);
-        let client_id = session.map(|session| session.client_id.clone());
-        let user = session.and_then(|session| session.username.as_deref().cloned());
+        let undecided = link.undecided();
+        let client_id =
+            session.map(|session| &session.client_id).or(undecided.map(|connect| &connect.client_id)).cloned();
+        let user = session.and_then(|session| session.username.as_deref());
+        let user = user.or(undecided.and_then(|connect| connect.username.as_ref())).cloned();
         Who {
             client_id: client_id.or_else(|| introduced.map(|(_, client_id, _)| client_id.clone())),
             user: user.or_else(|| introduced.and_then(|(_, _, user)| user.clone())),

@@ -1,5 +1,6 @@
 //! Records for the disk, and sessions made from them again.
 
+use super::quota::weight;
 use super::session::{DelayedWill, Owed, Session, SessionKey, Subscribed, target};
 use super::{Broker, SessionChange};
 use crate::codec::{PacketIdentifier, Qos, Text};
@@ -117,6 +118,7 @@ impl Broker {
                 }
                 (Key::Retained(topic), Value::Retained(message)) => {
                     if let Ok(topic) = TopicName::try_from(topic) {
+                        self.retained_bytes += weight(&message);
                         self.retained.insert(topic, message);
                     }
                 }
@@ -145,6 +147,8 @@ impl Broker {
         let session = &mut self.sessions[key];
         session.next_place = session.next_place.max(place + 1);
         let owed = Owed { place, message: record.message, left: true };
+        self.owe(key, &owed);
+        let session = &mut self.sessions[key];
         match record.sent {
             None => session.queue.push_back(owed),
             Some((packet, received)) => {

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use super::deliver::Copies;
-use super::notice::Limit;
+use super::quota::weight;
 use super::routes::Route;
 use super::session::SessionKey;
 use super::{Broker, Wanted};
@@ -17,6 +17,10 @@ use crate::topic::TopicName;
 
 impl Broker {
     pub(super) fn publish(&mut self, id: LinkId, session: SessionKey, publish: &PublishRef<'_>) {
+        if self.config.publish_rate_maximum != u32::MAX && !self.keeps_pace(id) {
+            let cause = Cause::Protocol(Reason::MessageRateTooHigh, "more messages a second than allowed");
+            return self.close(id, cause);
+        }
         let route = match self.route_of(id, publish) {
             Ok(route) => route,
             Err(cause) => return self.close(id, cause),
@@ -106,10 +110,10 @@ impl Broker {
         message: Message,
     ) {
         let inbound = &mut self.sessions[session].inbound;
-        let full = inbound.unacked() >= usize::from(self.config.receive_maximum);
         let is_v5 = self.links.get(&id).is_some_and(|link| link.version == Version::V5);
-        if full && is_v5 && !inbound.contains(packet) {
-            let cause = Cause::Protocol(Reason::ReceiveMaximumExceeded, "more unfinished messages than announced");
+        let most = if is_v5 { self.config.receive_maximum } else { self.config.receive_maximum_3_1_1 };
+        if inbound.unacked() >= usize::from(most) && !inbound.contains(packet) {
+            let cause = Cause::Protocol(Reason::ReceiveMaximumExceeded, "more unfinished messages than allowed");
             return self.close(id, cause);
         }
         let reason = match inbound.receive(packet, Qos::ExactlyOnce) {
@@ -223,13 +227,14 @@ impl Broker {
     /// Keeps a message for later subscribers; an empty one ends what was kept (3.3.1.3).
     pub(super) fn retain(&mut self, topic: &TopicName, message: &Message) {
         if message.payload.is_empty() {
-            self.retained.remove(topic);
+            if let Some(ended) = self.retained.remove(topic) {
+                self.retained_bytes -= weight(&ended);
+            }
             self.store_retained(topic, None);
             return;
         }
-        let is_new = self.retained.get(topic).is_none();
-        if is_new && self.retained.len() >= self.config.retained_maximum {
-            self.note_limit(Limit::Retained, None);
+        let instead = self.retained.get(topic).map(weight);
+        if !self.may_retain(message, instead) {
             return;
         }
         self.retained.insert(topic.detached(), message.clone());

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::quota::Debt;
 use super::subscriptions::Subscriptions;
 use crate::codec::{SubscriptionOptions, Text, Will};
 use crate::flight::{Inbound, Outbound};
@@ -33,6 +34,8 @@ pub(super) struct Session {
     pub(super) queue: VecDeque<Owed>,
     /// The place in the order of the next message owed.
     pub(super) next_place: u64,
+    /// What it is owed, sent or not.
+    pub(super) debt: Debt,
 }
 
 /// One subscription of a session.
@@ -80,6 +83,7 @@ impl Session {
             inbound: Inbound::default(),
             queue: VecDeque::new(),
             next_place: 0,
+            debt: Debt::default(),
         }
     }
 

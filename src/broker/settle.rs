@@ -22,6 +22,7 @@ impl Broker {
     /// answer to a message that was settled on an earlier connection.
     fn settled(&mut self, session: SessionKey, packet: PacketIdentifier, awaited: Awaited) {
         if let Some(owed) = self.sessions[session].outbound.finish(packet, awaited) {
+            self.paid(session, &owed);
             self.forget_owed(session, owed.place);
             self.send_queued(session);
         }

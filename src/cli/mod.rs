@@ -132,6 +132,10 @@ struct RealArguments {
     /// How often the broker publishes what it counts under $SYS/broker/, in seconds; 0 for never
     #[arg(long, value_name = "SECONDS", requires = "real", conflicts_with = "scenario", default_value_t = 10)]
     sys_interval: u64,
+    /// Keep sessions, subscriptions, queued and retained messages and wills in this directory: an acknowledgement leaves
+    /// once what it promises is on the disk
+    #[arg(long, value_name = "DIR", requires = "real", conflicts_with = "scenario")]
+    data: Option<PathBuf>,
     /// How many of the scenario's seconds pass in a real one, from 0.1 to 100
     #[arg(long, value_name = "TIMES", requires_all = ["real", "scenario"], value_parser = speed, default_value_t = 1.0)]
     speed: f64,

@@ -119,7 +119,7 @@ fn serve(arguments: &RealArguments) -> ExitCode {
         let Some((name, password)) = user.split_once(':') else {
             return wrong(format_args!("error: --user {user}: there is no colon; write --user NAME:PASSWORD"));
         };
-        config.users.insert(name.to_owned(), password.to_owned());
+        config.users.insert(name.to_owned(), password.into());
         config.anonymous = false;
     }
     let address = arguments.listen.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
@@ -137,7 +137,8 @@ fn serve(arguments: &RealArguments) -> ExitCode {
         return exit;
     }
     log::begin(arguments.log.map(log::Form::from), level);
-    match live::serve(config.clone(), &listens, |local| say(&greeting(local, &config))) {
+    let data = arguments.data.as_deref();
+    match live::serve(config.clone(), &listens, data, |local| say(&greeting(local, &config))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => wrong(format_args!("error: {error}")),
     }

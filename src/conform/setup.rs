@@ -99,7 +99,7 @@ impl Setup {
         match self {
             Setup::Plain | Setup::WebSocket | Setup::Internals => {}
             Setup::Users | Setup::AccessRules | Setup::Scram => {
-                config.users.insert(USER.to_owned(), PASSWORD.to_owned());
+                config.users.insert(USER.to_owned(), PASSWORD.into());
                 config.anonymous = false;
                 if self == Setup::AccessRules {
                     let filter = TopicFilter::try_from(FORBIDDEN_TOPIC).ok();

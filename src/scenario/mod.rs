@@ -7,19 +7,17 @@
 pub mod actor;
 mod application;
 mod check;
-mod diagnosis;
 mod expect;
-mod locate;
 mod model;
 mod pattern;
 mod program;
 mod read;
-mod scalar;
 mod schema;
 pub mod setup;
 mod steps;
-mod units;
 mod words;
+
+use crate::notation::{diagnosis, locate, scalar, units};
 
 pub use application::{DisconnectStep, Do, ProgramStep};
 pub use diagnosis::{Diagnosis, Spot};

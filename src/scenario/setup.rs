@@ -210,7 +210,7 @@ pub fn broker(broker: &Broker, seed: u64) -> broker::Config {
         None => broker::Config::default(),
     };
     let users = match &broker.users {
-        Some(users) => users.iter().map(|(user, password)| (user.to_owned(), password.clone())).collect(),
+        Some(users) => users.iter().map(|(user, password)| (user.to_owned(), password.clone().into())).collect(),
         None => base.users.clone(),
     };
     let wide = |number: Option<u32>, default: usize| number.map_or(default, |number| number as usize);

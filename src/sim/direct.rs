@@ -87,11 +87,11 @@ fn power_off(began: bool) -> What {
     What::Fault { word: if began { "power_off" } else { "start" }, names: vec![Name::from(setup::BROKER)], began }
 }
 
-/// Runs a scenario.
-pub(super) fn run(scenario: &Scenario, seed: u64) -> Run {
+/// Runs a scenario, until `most` things have happened.
+pub(super) fn run(scenario: &Scenario, seed: u64, most: usize) -> Run {
     let mut direct = Direct::new(scenario, seed);
     direct.begin();
-    direct.go();
+    direct.go(most);
     direct.run.packets = direct.recorder.packets();
     direct.run
 }
@@ -104,7 +104,7 @@ pub(super) fn run_with_crashes(scenario: &Scenario, seed: u64, crashes: &[Crash]
     direct.flaw = flaw;
     direct.plan_crash();
     direct.begin();
-    direct.go();
+    direct.go(usize::MAX);
     direct.run.packets = direct.recorder.packets();
     let (operations, damaged) = (direct.disk.platter().operations(), direct.disk.damaged());
     Crashed { run: direct.run, operations, crashes: direct.crashed, damaged }
@@ -161,8 +161,8 @@ impl<'a> Direct<'a> {
     }
 
     /// Goes from one thing that happens to the next, until the run is over.
-    fn go(&mut self) {
-        loop {
+    fn go(&mut self, most: usize) {
+        while self.run.trace.len() < most {
             let next = self.queue.peek().map(|Reverse((at, _, _))| *at);
             let over = self.over();
             match (next, over) {
@@ -192,6 +192,7 @@ impl<'a> Direct<'a> {
             }
             self.settle();
         }
+        self.end(self.now);
     }
 
     fn end(&mut self, at: Time) {

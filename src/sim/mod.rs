@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `turmoil` | the engine that runs the machines as programs on turmoil's simulated network |
 //! | `play` | the machines as programs over byte streams, turmoil's or real ones (`live`) |
+//! | `guest` | programs of the user's own in clients' places |
 //! | `stage`, `gate` | what these programs share; a stream through which faults act |
 //! | `direct` | the engine that is an ordered queue: for many runs |
 //! | `network` | its connections, and what befalls them |
@@ -20,6 +21,7 @@ mod disk;
 pub(crate) mod ending;
 pub(crate) mod faults;
 pub(crate) mod gate;
+pub mod guest;
 mod network;
 pub mod platter;
 pub(crate) mod play;
@@ -34,6 +36,7 @@ use crate::scenario::{Scenario, setup};
 use crate::time::Time;
 use crate::trace::{Event, Name};
 
+pub use guest::{Guest, GuestStream, Guests};
 pub use watch::watch;
 
 /// What runs the machines.
@@ -79,9 +82,20 @@ impl Run {
 /// Runs a checked scenario. The same scenario, seed and engine give the same trace, byte for byte.
 pub fn run(scenario: &Scenario, seed: u64, engine: Engine) -> Run {
     match engine {
-        Engine::Direct => direct::run(scenario, seed),
-        Engine::Turmoil => turmoil::run(scenario, seed),
+        Engine::Direct => direct::run(scenario, seed, usize::MAX),
+        Engine::Turmoil => turmoil::run(scenario, seed, &Guests::new()),
     }
+}
+
+/// Runs a checked scenario on the direct engine, until `most` things have happened: some broken machines never rest.
+pub fn run_at_most(scenario: &Scenario, seed: u64, most: usize) -> Run {
+    direct::run(scenario, seed, most)
+}
+
+/// Runs a checked scenario on turmoil's network, with programs of the user's own in the places of some clients: see
+/// [`guest`]. The same scenario, seed and programs give the same trace, as long as the programs draw from nothing else.
+pub fn run_with(scenario: &Scenario, seed: u64, guests: Guests) -> Run {
+    turmoil::run(scenario, seed, &guests)
 }
 
 /// The names of all machines of a scenario, the broker first.

@@ -4,6 +4,7 @@
 mod any;
 mod damage;
 mod encoding;
+mod format;
 mod reopening;
 
 use simrun::sim::platter::Platter;

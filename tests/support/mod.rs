@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
-use simrun::broker::{Broker, Config, Input, Output, Peer};
+use simrun::broker::{Broker, Check, Config, Input, Output, Peer};
 use simrun::codec::*;
 use simrun::link::{Cause, LinkId};
 use simrun::store::{Mark, Restored};
@@ -20,6 +20,9 @@ pub struct Host {
     pub disk: Restored,
     /// Whether the disk answers; a crash loses what it has not answered.
     pub disk_answers: bool,
+    /// Whether passwords are held against hashes at once.
+    pub verifies: bool,
+    pub unverified: Vec<(LinkId, Check)>,
     waiting: Vec<(Vec<simrun::store::Change>, Mark)>,
     config: Config,
     links: BTreeMap<LinkId, Line>,
@@ -39,6 +42,8 @@ impl Host {
             now: Time::ZERO,
             disk: Restored::default(),
             disk_answers: true,
+            verifies: true,
+            unverified: Vec::new(),
             waiting: Vec::new(),
             config,
             links: BTreeMap::new(),
@@ -47,11 +52,25 @@ impl Host {
     }
 
     pub fn open(&mut self) -> LinkId {
+        self.open_with(|id| Input::Opened(id, Peer(format!("test {}", id.0))))
+    }
+
+    pub fn open_from(&mut self, address: &str) -> LinkId {
+        self.open_with(|id| Input::Opened(id, Peer(address.to_owned())))
+    }
+
+    pub fn open_with(&mut self, input: impl FnOnce(LinkId) -> Input) -> LinkId {
         self.next_link += 1;
         let id = LinkId(self.next_link);
         self.links.insert(id, Line { version: Version::V3_1_1, heard: VecDeque::new(), closed: None });
-        self.input(Input::Opened(id, Peer(format!("test {}", id.0))));
+        self.input(input(id));
         id
+    }
+
+    pub fn cut_if_open(&mut self, id: LinkId) {
+        if self.closed(id).is_none() {
+            self.cut(id);
+        }
     }
 
     pub fn input(&mut self, input: Input) {
@@ -70,7 +89,13 @@ impl Host {
                 }
                 Output::Close(id, cause) => self.links.get_mut(&id).expect("known").closed = Some(cause),
                 Output::Store(changes, mark) => self.waiting.push((changes, mark)),
+                Output::Verify(id, check) => self.unverified.push((id, check)),
                 Output::Session(..) => {}
+            }
+            if self.verifies {
+                for (id, check) in std::mem::take(&mut self.unverified) {
+                    self.broker.handle(self.now, Input::Verified(id, check.verdict()));
+                }
             }
             if self.disk_answers {
                 for (changes, mark) in std::mem::take(&mut self.waiting) {

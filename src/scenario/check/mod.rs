@@ -9,6 +9,7 @@ use super::model::{Broker, Client, Network, Scenario};
 use super::scalar::suggestion;
 use super::units::{Seconds, Span};
 use crate::codec::{Text, Version};
+use crate::notation::read::{Problem, problem};
 use crate::topic::{Target, TopicFilter, TopicName};
 
 /// The latest moment of a run.
@@ -18,19 +19,7 @@ const SLOWEST: Span = Span::seconds(60);
 /// How many clients there may be, copies counted.
 const MOST_CLIENTS: usize = 1000;
 
-/// What is wrong with a scenario, and where.
-pub(super) struct Problem {
-    pub(super) place: Place,
-    pub(super) what: String,
-    pub(super) help: Option<String>,
-}
-
 type Checked = Result<(), Problem>;
-
-/// A problem with something to do about it.
-fn problem(place: Place, what: impl Into<String>, help: impl Into<String>) -> Problem {
-    Problem { place, what: what.into(), help: Some(help.into()) }
-}
 
 /// Checks a scenario; the first problem in the order of the file is what comes back.
 pub(super) fn check(scenario: &Scenario) -> Checked {

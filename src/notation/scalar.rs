@@ -10,13 +10,13 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, Deserializer, Error, MapAccess, SeqAccess, Unexpected, Visitor};
 
 /// Begins an error's text that is ours and not serde's.
-pub(super) const OURS: char = '\u{1e}';
+pub(crate) const OURS: char = '\u{1e}';
 
 /// Divides what is wrong from what to do about it within the text of an error, which is all that serde carries.
-pub(super) const HELP: char = '\u{1f}';
+pub(crate) const HELP: char = '\u{1f}';
 
 /// An error's text: what is wrong, and what to do about it.
-pub(super) fn with_help(what: impl fmt::Display, help: impl fmt::Display) -> String {
+pub(crate) fn with_help(what: impl fmt::Display, help: impl fmt::Display) -> String {
     format!("{OURS}{what}{HELP}{help}")
 }
 
@@ -26,7 +26,7 @@ fn ours<E: Error>(text: String) -> E {
 }
 
 /// The name nearest to a mistyped one, if any is near enough to be meant.
-pub(super) fn nearest<'a>(wrong: &str, right: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(wrong: &str, right: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lowered = wrong.to_lowercase();
     let near = right.into_iter().map(|name| {
         let distance = strsim::damerau_levenshtein(&lowered, &name.to_lowercase());
@@ -38,7 +38,7 @@ pub(super) fn nearest<'a>(wrong: &str, right: impl IntoIterator<Item = &'a str>)
 }
 
 /// What to do about a mistyped name: `did you mean "x"?`, or the list of what there is.
-pub(super) fn suggestion<'a>(wrong: &str, right: impl IntoIterator<Item = &'a str> + Clone) -> String {
+pub(crate) fn suggestion<'a>(wrong: &str, right: impl IntoIterator<Item = &'a str> + Clone) -> String {
     const LISTED: usize = 24;
     if let Some(name) = nearest(wrong, right.clone()) {
         return format!("did you mean `{name}`?");
@@ -52,7 +52,7 @@ pub(super) fn suggestion<'a>(wrong: &str, right: impl IntoIterator<Item = &'a st
 }
 
 /// A value that is written as one word or number.
-pub(super) trait Scalar: Sized {
+pub(crate) trait Scalar: Sized {
     /// What it is, as in "expected a duration".
     const WHAT: &'static str;
 
@@ -99,7 +99,7 @@ macro_rules! visit_words_and_numbers {
 }
 
 /// Reads a [`Scalar`].
-pub(super) struct ScalarVisitor<T>(pub(super) PhantomData<T>);
+pub(crate) struct ScalarVisitor<T>(pub(crate) PhantomData<T>);
 
 impl<T: Scalar> Visitor<'_> for ScalarVisitor<T> {
     type Value = T;
@@ -112,7 +112,7 @@ macro_rules! scalar {
     ($type:ident, $schema:tt) => {
         impl<'de> serde::Deserialize<'de> for $type {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<$type, D::Error> {
-                deserializer.deserialize_any($crate::scenario::scalar::ScalarVisitor(std::marker::PhantomData))
+                deserializer.deserialize_any($crate::notation::scalar::ScalarVisitor(std::marker::PhantomData))
             }
         }
 
@@ -127,10 +127,10 @@ macro_rules! scalar {
         }
     };
 }
-pub(super) use scalar;
+pub(crate) use scalar;
 
 /// Reads a [`Scalar`], or a map of the fields of `M`.
-pub(super) struct ScalarOrMap<T, M>(pub(super) PhantomData<(T, M)>);
+pub(crate) struct ScalarOrMap<T, M>(pub(crate) PhantomData<(T, M)>);
 
 impl<'de, T: Scalar + From<M>, M: Deserialize<'de>> Visitor<'de> for ScalarOrMap<T, M> {
     type Value = T;
@@ -156,7 +156,7 @@ macro_rules! scalar_or_map {
     ($type:ident, $like:ty, $map:ty) => {
         impl<'de> serde::Deserialize<'de> for $type {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<$type, D::Error> {
-                let visitor = $crate::scenario::scalar::ScalarOrMap::<$type, $map>(std::marker::PhantomData);
+                let visitor = $crate::notation::scalar::ScalarOrMap::<$type, $map>(std::marker::PhantomData);
                 deserializer.deserialize_any(visitor)
             }
         }
@@ -173,7 +173,7 @@ macro_rules! scalar_or_map {
         }
     };
 }
-pub(super) use scalar_or_map;
+pub(crate) use scalar_or_map;
 
 /// A map in the order in which it is written, with each name once.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! What is wrong with a scenario, where, and what to do about it.
+//! What is wrong with a file, where, and what to do about it.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 /// The longest part of an offending line that is shown, in columns of the terminal.
 const SHOWN: usize = 100;
 
-/// What is wrong with a scenario. Shown with the place and the line:
+/// What is wrong with a file. Shown with the place and the line:
 ///
 /// ```text
 /// error: there is no client `porhc`
@@ -43,7 +43,7 @@ pub struct Spot {
 
 impl Spot {
     /// The place at this line and column of a text; both from 1, and brought within the text.
-    pub(super) fn new(text: &str, line: usize, column: usize) -> Spot {
+    pub(crate) fn new(text: &str, line: usize, column: usize) -> Spot {
         let lines = text.lines().count().max(1);
         let line = line.clamp(1, lines);
         let text = text.lines().nth(line - 1).unwrap_or_default().trim_start_matches('\u{feff}').to_owned();

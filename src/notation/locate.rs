@@ -10,16 +10,17 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
+use super::read::Genre;
 use super::scalar::with_help;
 
 /// The deepest nesting that is read. A scenario needs about eight levels.
 const DEEPEST: usize = 32;
-/// How many values a scenario may have, those reached through aliases counted each time.
+/// How many values a file may have, those reached through aliases counted each time.
 const MOST_VALUES: usize = 200_000;
 
 /// The way from a document's root to a value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Place {
+pub(crate) struct Place {
     parts: Vec<Part>,
     /// Whether the last key is meant and not its value.
     on_key: bool,
@@ -33,17 +34,17 @@ enum Part {
 
 impl Place {
     /// The value under this key.
-    pub(super) fn key(&self, key: impl Into<String>) -> Place {
+    pub(crate) fn key(&self, key: impl Into<String>) -> Place {
         self.with(Part::Key(key.into()))
     }
 
     /// The item with this number, from 0.
-    pub(super) fn item(&self, number: usize) -> Place {
+    pub(crate) fn item(&self, number: usize) -> Place {
         self.with(Part::Item(number))
     }
 
     /// The key itself that the way ends with.
-    pub(super) fn on_key(mut self) -> Place {
+    pub(crate) fn on_key(mut self) -> Place {
         self.on_key = true;
         self
     }
@@ -55,7 +56,7 @@ impl Place {
     }
 
     /// Line and column, from 1, of this place in `text`; of the nearest place around it where it is not written.
-    pub(super) fn find(&self, text: &str) -> (usize, usize) {
+    pub(crate) fn find(&self, text: &str) -> (usize, usize) {
         (0..=self.parts.len())
             .rev()
             .find_map(|length| {
@@ -214,42 +215,43 @@ impl<F: FnMut(&str) -> Option<String>> Visitor<'_> for Key<F> {
     }
 }
 
-/// Looks at a text's shape: refuses duplicate keys, deep nesting and more values than any scenario needs.
-pub(super) struct Shape<'a> {
+/// Looks at a text's shape: refuses duplicate keys, deep nesting and more values than anybody needs.
+struct Shape<'a> {
+    genre: &'a Genre,
     depth: usize,
     values: &'a Cell<usize>,
 }
 
 /// What a document is as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Nothing,
     Map,
     Other,
 }
 
 /// Looks at the shape of a whole text.
-pub(super) fn shape(text: &str) -> Result<Kind, serde_yaml::Error> {
+pub(crate) fn shape(text: &str, genre: &Genre) -> Result<Kind, serde_yaml::Error> {
     let values = Cell::new(0);
-    Shape { depth: 0, values: &values }.deserialize(serde_yaml::Deserializer::from_str(text))
+    Shape { genre, depth: 0, values: &values }.deserialize(serde_yaml::Deserializer::from_str(text))
 }
 
 impl Shape<'_> {
     fn count<E: Error>(&self) -> Result<(), E> {
         self.values.set(self.values.get() + 1);
         if self.values.get() > MOST_VALUES {
-            let what = format!("the scenario has more than {MOST_VALUES} values");
-            return Err(E::custom(with_help(what, "use `count` and `repeat` instead of writing things many times")));
+            let what = format!("the {} has more than {MOST_VALUES} values", self.genre.noun);
+            return Err(E::custom(with_help(what, self.genre.shorter)));
         }
         if self.depth > DEEPEST {
             let what = format!("nested more than {DEEPEST} levels deep");
-            return Err(E::custom(with_help(what, "no field of a scenario lies so deep")));
+            return Err(E::custom(with_help(what, self.genre.depth_help())));
         }
         Ok(())
     }
 
     fn deeper(&self) -> Shape<'_> {
-        Shape { depth: self.depth + 1, values: self.values }
+        Shape { depth: self.depth + 1, ..*self }
     }
 }
 
