@@ -91,7 +91,7 @@ struct Broker {
 impl Broker {
     fn start(directory: &Path) -> Broker {
         let mut command = Command::new(program());
-        command.args(["--real", "--listen", "127.0.0.1:0", "--data"]).arg(directory);
+        command.args(["--real", "--listen", "127.0.0.1:0", "--log-level", "warn", "--data"]).arg(directory);
         let mut process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
         let mut line = String::new();
         BufReader::new(process.stdout.as_mut().expect("piped")).read_line(&mut line).expect("it prints");

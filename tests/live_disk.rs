@@ -34,7 +34,7 @@ impl Drop for Directory {
 
 fn broker(directory: &Path) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_simrun"));
-    command.args(["--real", "--listen", "127.0.0.1:0", "--data"]).arg(directory);
+    command.args(["--real", "--listen", "127.0.0.1:0", "--log-level", "warn", "--data"]).arg(directory);
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts")
 }
 
