@@ -74,7 +74,6 @@ fn the_pods_of_the_kubernetes_job_find_together_what_one_run_finds() {
     for part in parts {
         succeeds(&part.wait_with_output().expect("it ends"));
     }
-    fs::create_dir_all(folder.join("merged")).expect("a folder can be made");
     succeeds(&simrun(strings(&container(merge)).iter().map(|argument| here(argument))));
     let merged = outcome(&folder.join("merged/all.json"));
     assert_eq!(merged.runs, 48);

@@ -98,10 +98,10 @@ fn run(arguments: &ExploreArguments) -> Result<ExitCode, String> {
     let mut outcome = watched_sweep(&source, &orders, &stop);
     let seconds = stopwatch.seconds();
     outcome.source = name;
+    say(&summary(&outcome, Some(seconds)));
     for file in &arguments.output {
         write(file, &outcome.json())?;
     }
-    say(&summary(&outcome, Some(seconds)));
     let interrupted = stop.load(Ordering::Relaxed);
     if interrupted {
         complain("interrupted: what was run until then is told");
@@ -193,8 +193,6 @@ fn capsule(
     comment.push(format!("Found by simrun {} explore, seed {seed}.", env!("CARGO_PKG_VERSION")));
     let text = plan.yaml(&comment);
     let file = arguments.capsules.join(format!("{}-{seed}.yaml", what.replace('/', "-").to_lowercase()));
-    std::fs::create_dir_all(&arguments.capsules)
-        .map_err(|error| format!("error: {}: {error}", arguments.capsules.display()))?;
     write(&file, &text)?;
     Ok(format!(
         "\n{} (shrunk in {runs} runs); replay it: simrun {} --engine direct\n{text}",
@@ -234,10 +232,10 @@ fn merge(results: &[PathBuf], output: &[PathBuf]) -> Result<ExitCode, String> {
         }
     }
     let Some(merged) = merged else { return Ok(ExitCode::SUCCESS) };
+    say(&summary(&merged, None));
     for file in output {
         write(file, &merged.json())?;
     }
-    say(&summary(&merged, None));
     Ok(ExitCode::from(if merged.failures.is_empty() { 0 } else { FAILED }))
 }
 
@@ -272,7 +270,9 @@ fn check_endings(output: &[PathBuf]) -> Result<(), String> {
 }
 
 fn write(file: &Path, text: &str) -> Result<(), String> {
-    match std::fs::write(file, text) {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let written = folder.map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::write(file, text));
+    match written {
         Err(error) if !is_broken_pipe(&error) => Err(format!("error: {}: {error}", file.display())),
         _ => Ok(()),
     }

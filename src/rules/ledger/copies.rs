@@ -150,10 +150,12 @@ impl Ledger<'_> {
             sent.insert(topic.as_str().to_owned());
             return self.note(&RETAIN_CLEAR, link, None);
         }
+        if session.as_published.iter().any(|filter| filter.matches(topic)) {
+            return;
+        }
         let mut statement = &RETAIN_CLEAR;
         for subscription in session.matching(topic) {
             match subscription.options {
-                options if options.retain_as_published => return,
                 options if options.retain_handling == RetainHandling::SendIfNew => statement = &ONLY_NEW,
                 options if options.retain_handling == RetainHandling::DoNotSend => statement = &NO_RETAINED,
                 _ => {}

@@ -105,9 +105,14 @@ impl Ledger<'_> {
             }
             let client_id = self.links.get(&link).and_then(|line| line.client_id.clone());
             let session = client_id.and_then(|client_id| self.sessions.get(&client_id));
+            // Whose CONNACK was lost takes the new session for the one that it had.
+            let knows = |on: LinkId| own.fresh.contains(&on);
             let Some(session) = session.filter(|session| session.link == Some(link) && self.is_settled(link)) else {
                 continue;
             };
+            if !session.begun_on.is_some_and(knows) {
+                continue;
+            }
             let lasting = self.honest.get(name).into_iter().flatten().filter(|_| !self.shares_its_identifier(name));
             for filter in lasting.filter(|filter| own.filters.contains(*filter)) {
                 if !session.subscriptions.contains_key(filter) {

@@ -61,13 +61,14 @@ impl Ledger<'_> {
         let session = self.sessions.entry(client_id).or_insert_with(|| Session::new(version));
         if !present {
             session.clear();
-            (session.begun, session.doubtful) = (begun, false);
+            (session.begun, session.begun_on, session.doubtful) = (begun, Some(link), false);
         }
         session.version = version;
         session.alive = true;
         session.taken_up = begun_at;
         session.link = Some(link);
         session.left = None;
+        session.end_unstored = false;
         session.expiry = lifetime(&connect, expiry_granted);
         session.limited = connect.properties.maximum_packet_size().is_some();
         session.will = connect.will.as_ref().map(super::wills::Will::new);
@@ -212,11 +213,9 @@ impl Ledger<'_> {
             session.link = None;
             session.got.clear();
             // Its time goes on if the disk knows of its end, else it begins anew when the broker is back.
-            session.left = Some(match session.left {
-                Some((earliest, latest)) if now.since(latest) > SLACK => (earliest, latest),
-                Some((earliest, _)) => (earliest, NEVER),
-                None => (now, NEVER),
-            });
+            session.end_unstored |= session.left.is_none_or(|(_, latest)| now.since(latest) < SLACK);
+            let (earliest, latest) = session.left.unwrap_or((now, now));
+            session.left = Some((earliest, if session.end_unstored { NEVER } else { latest }));
             let lasting = session.expiry != Some(Duration::ZERO);
             if !disk || !lasting {
                 session.alive = false;

@@ -125,11 +125,14 @@ struct Session {
     taken_up: Time,
     /// A crash has left in doubt what of it was kept.
     doubtful: bool,
-    /// Where the CONNECT arrived that it began with.
+    /// Where the CONNECT arrived that it began with, and on which connection.
     begun: usize,
+    begun_on: Option<LinkId>,
     link: Option<LinkId>,
     /// The earliest and the latest moment at which its connection may have ended for the broker.
     left: Option<(Time, Time)>,
+    /// The disk may not know that its connection ended.
+    end_unstored: bool,
     /// How long it outlives its connection; `None` is for ever.
     expiry: Option<Duration>,
     limited: bool,
@@ -138,6 +141,8 @@ struct Session {
     changed: usize,
     /// Filters for which retained messages are due, with the topics that were sent for each.
     retained: Vec<(TopicFilter, BTreeSet<String>)>,
+    /// Filters that it has, or had, messages with their RETAIN for.
+    as_published: Vec<TopicFilter>,
     will: Option<wills::Will>,
     /// Exchanges that the broker began.
     sent: BTreeMap<u16, Exchange>,
@@ -168,6 +173,8 @@ struct Own {
     sent: BTreeMap<u16, Exchange>,
     /// PUBLISH packets that the broker has refused, at QoS 2.
     refused: BTreeSet<u16>,
+    /// Connections on which it was told of a new session.
+    fresh: BTreeSet<LinkId>,
     /// Filters that it once was granted.
     filters: BTreeSet<String>,
     /// When the broker has accepted it.
@@ -360,6 +367,7 @@ impl Ledger<'_> {
                 own.link = Some(transfer.link);
                 own.accepted.push(self.now);
                 if !connack.session_present {
+                    own.fresh.insert(transfer.link);
                     own.sent.clear();
                     own.refused.clear();
                 }
@@ -467,13 +475,16 @@ impl Session {
             taken_up: Time::ZERO,
             doubtful: false,
             begun: 0,
+            begun_on: None,
             link: None,
             left: None,
+            end_unstored: false,
             expiry: None,
             limited: false,
             subscriptions: BTreeMap::new(),
             changed: 0,
             retained: Vec::new(),
+            as_published: Vec::new(),
             will: None,
             sent: BTreeMap::new(),
             got: BTreeMap::new(),
@@ -494,6 +505,9 @@ impl Session {
                 && due
             {
                 self.retained.push((filter.clone(), BTreeSet::new()));
+            }
+            if asked.options.retain_as_published {
+                self.as_published.push(target.filter().clone());
             }
             let subscription = Subscription { target, options: asked.options, granted: false };
             self.subscriptions.insert(asked.filter.to_string(), subscription);
@@ -531,6 +545,7 @@ impl Session {
     fn clear(&mut self) {
         self.subscriptions.clear();
         self.retained.clear();
+        self.as_published.clear();
         self.sent.clear();
         self.got.clear();
     }
