@@ -317,7 +317,6 @@ impl Ledger<'_> {
                     session.changed = place;
                     for filter in &unsubscribe.filters {
                         session.subscriptions.remove(filter.as_str());
-                        session.retained.retain(|(it, _)| it.as_str() != filter.as_str());
                     }
                 }
             }
