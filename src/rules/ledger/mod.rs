@@ -200,10 +200,10 @@ impl Ledger<'_> {
             What::Opened { link, client, .. } => drop(self.links.insert(*link, Line::new(client, self.now))),
             What::Closed { link, at, cause } if **at == *self.broker => self.closed_by_broker(*link, cause),
             What::Closed { link, cause, .. } => self.closed_by_client(*link, cause),
-            What::Left(transfer) if *transfer.from == *self.broker => self.from_broker(transfer),
-            What::Arrived(transfer) if *transfer.to == *self.broker => self.to_broker(transfer),
-            What::Left(transfer) => self.from_client(transfer),
-            What::Arrived(transfer) => self.to_client(transfer),
+            What::Left(transfer) if *transfer.from == *self.broker => self.left_broker(transfer),
+            What::Arrived(transfer) if *transfer.to == *self.broker => self.reached_broker(transfer),
+            What::Left(transfer) => self.left_client(transfer),
+            What::Arrived(transfer) => self.reached_client(transfer),
             What::Fault { word, names, began } => {
                 self.troubled = Some(self.now);
                 let broker = names.iter().any(|name| **name == *self.broker);
@@ -224,7 +224,7 @@ impl Ledger<'_> {
         decode(version, &transfer.bytes).ok()
     }
 
-    fn to_broker(&mut self, transfer: &Transfer) {
+    fn reached_broker(&mut self, transfer: &Transfer) {
         let packet = self.packet(transfer);
         let (now, place) = (self.now, self.place);
         let Some(line) = self.links.get_mut(&transfer.link) else { return };
@@ -265,7 +265,7 @@ impl Ledger<'_> {
         }
     }
 
-    fn from_broker(&mut self, transfer: &Transfer) {
+    fn left_broker(&mut self, transfer: &Transfer) {
         let Some(packet) = self.packet(transfer) else { return };
         let place = self.place;
         let Some(line) = self.links.get_mut(&transfer.link) else { return };
@@ -331,7 +331,7 @@ impl Ledger<'_> {
         }
     }
 
-    fn from_client(&mut self, transfer: &Transfer) {
+    fn left_client(&mut self, transfer: &Transfer) {
         let Some(packet) = self.packet(transfer) else { return };
         let (link, place) = (transfer.link, self.place);
         let own = self.clients.entry(transfer.from.clone()).or_default();
@@ -355,7 +355,7 @@ impl Ledger<'_> {
         }
     }
 
-    fn to_client(&mut self, transfer: &Transfer) {
+    fn reached_client(&mut self, transfer: &Transfer) {
         let packet = self.packet(transfer);
         if let Some(line) = self.links.get_mut(&transfer.link) {
             line.last[1].clone_from(&packet);
@@ -494,7 +494,7 @@ impl Session {
         self.changed = place;
         for asked in &subscribe.subscriptions {
             let Ok(target) = TopicFilter::try_from(asked.filter.clone()).and_then(Target::try_from) else { continue };
-            let known = self.subscriptions.get(asked.filter.as_str()).is_some();
+            let known = self.subscriptions.contains_key(asked.filter.as_str());
             let due = match asked.options.retain_handling {
                 RetainHandling::Send => true,
                 RetainHandling::SendIfNew => !known,
