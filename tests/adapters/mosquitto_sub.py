@@ -12,7 +12,7 @@ import json
 import signal
 import sys
 
-LACKS = ["publish", "unsubscribe", "ping", "reauthenticate", "authentication_method", "authentication_answer",
+LACKS = ["websocket", "publish", "unsubscribe", "ping", "reauthenticate", "authentication_method", "authentication_answer",
          "topic_alias", "no_local", "response_topic", "content_type", "message_expiry", "disconnect.reason",
          "disconnect.reason_string", "disconnect.user_properties", "clean_start.reconnect"]
 EVERYTHING = {"filter": "#", "qos": 2}

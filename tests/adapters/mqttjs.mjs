@@ -105,7 +105,7 @@ const commands = {
     // As MQTT.js advises where sessions outlive connections: stores that `end` does not empty.
     stores = { incomingStore: new mqtt.Store({ clean: false }), outgoingStore: new mqtt.Store({ clean: false }) };
     const options = {
-      protocol: 'mqtt',
+      protocol: command.websocket ? 'ws' : 'mqtt',
       host: command.host,
       port: command.port,
       protocolVersion: v5 ? 5 : 4,
@@ -113,6 +113,7 @@ const commands = {
       resubscribe: false,
       ...stores,
     };
+    if (command.websocket) options.path = command.websocket;
     const taken = { client_id: 'clientId', clean_start: 'clean', keep_alive: 'keepalive', username: 'username' };
     for (const [field, name] of Object.entries({ ...taken, password: 'password' })) {
       if (command[field] !== undefined) options[name] = command[field];

@@ -20,7 +20,7 @@ except ImportError:
     from paho.mqtt.reasoncodes import ReasonCodes as ReasonCode
 
 PAHO_2 = hasattr(mqtt, "CallbackAPIVersion")
-LACKS = ["ping", "authentication_answer", "reauthenticate"] + ([] if PAHO_2 else ["published.reason"])
+LACKS = ["ping", "authentication_answer", "reauthenticate", "websocket"] + ([] if PAHO_2 else ["published.reason"])
 
 # Our field → paho's property, and how its value is made and read.
 PLAIN = (lambda value: value, lambda value: value)

@@ -21,22 +21,23 @@ mkdir -p -- "$folder"
 simrun=${SIMRUN:-${CARGO_TARGET_DIR:-target}/release/simrun}
 [ -x "$simrun" ] || cargo build --release --locked || exit 2
 
-running=()
+ports=()
 reports=()
 stop() {
-    [ ${#running[@]} = 0 ] || kill "${running[@]}" 2>/dev/null
-    running=()
+    local port
+    for port in "${ports[@]}"; do "$here/restart.sh" --stop "$port"; done
+    ports=()
 }
 trap stop EXIT
 
 start() { # start NAME PORT
-    "$here/start.sh" "$1" "$2" >"$folder/$1.log" 2>&1 &
-    running+=($!)
+    ports+=("$2")
+    "$here/restart.sh" "$1" "$2"
     for _ in $(seq 100); do
         (exec 3<>"/dev/tcp/127.0.0.1/$2") 2>/dev/null && return
         sleep 0.2
     done
-    echo "matrix.sh: $1 does not listen: $(tail -n 3 "$folder/$1.log")" >&2
+    echo "matrix.sh: $1 does not listen on port $2" >&2
     exit 2
 }
 

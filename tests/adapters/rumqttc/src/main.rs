@@ -30,6 +30,7 @@ trait Client {
 
 fn main() -> io::Result<()> {
     let lacks = [
+        "websocket",
         "ping",
         "authentication_answer",
         "reauthenticate",
