@@ -242,7 +242,8 @@ fn our_clients_at_mosquitto() {
             let (ready, topic) = (std::env::temp_dir(), format!("{version}/{qos}"));
             let ready = ready.join(format!("simrun-interop-{}-{version}-{qos}", std::process::id()));
             let file = ready.to_str().expect("UTF-8").to_owned();
-            let hear = ["sub", "-V", version, "-q", qos, "-t", &topic, "-v", "-C", "30", "--ready-file", &file];
+            let hear =
+                ["sub", "-V", version, "-q", qos, "-t", &topic, "-v", "-C", "30", "-W", "60s", "--ready-file", &file];
             let subscriber = simrun(&hear);
             let mut tries = 0..1000;
             while !ready.exists() {
