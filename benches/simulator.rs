@@ -7,11 +7,15 @@
 //! - `idle`: three clients that are connected for a simulated minute; the throughput is simulated seconds.
 //! - `clients`: 10, 100 and 1,000 of them, twelve messages at QoS 1 from one to all others, on the direct engine; the
 //!   throughput is clients.
+//! - `explored`: what `simrun explore` does with a seed: draw, read, run, and hold against rules and history. `small` under
+//!   random faults, and the built-in workload; of the latter also its parts.
+//! - `watched`: 10, 100 and 1,000 clients as above, held against rules and history.
 
 use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use simrun::explore::{Plan, Source, examine};
 use simrun::scenario::{Scenario, judge, parse, read};
 use simrun::sim::{Engine, run};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -51,12 +55,58 @@ fn idle(c: &mut Criterion) {
 fn clients(c: &mut Criterion) {
     let mut group = c.benchmark_group("clients");
     for count in [10, 100, 1_000] {
-        let lamps = count - 1;
-        let clients = format!("clients: {{ sensor: {{}}, lamp: {{ count: {lamps}, subscribe: {{ light: 1 }} }} }}");
-        let heard = format!("{{ event: told, topic: light, count: {} }}", 12 * lamps);
-        let scenario = scenario(&format!("{clients}\n{}", timeline(&heard)));
         group.throughput(Throughput::Elements(count));
-        bench(&mut group, BenchmarkId::from_parameter(count), &scenario, Engine::Direct);
+        bench(&mut group, BenchmarkId::from_parameter(count), &many_clients(count), Engine::Direct);
+    }
+}
+
+fn many_clients(count: u64) -> Scenario {
+    let lamps = count - 1;
+    let clients = format!("clients: {{ sensor: {{}}, lamp: {{ count: {lamps}, subscribe: {{ light: 1 }} }} }}");
+    let heard = format!("{{ event: told, topic: light, count: {} }}", 12 * lamps);
+    scenario(&format!("{clients}\n{}", timeline(&heard)))
+}
+
+fn explored(c: &mut Criterion) {
+    let mut group = c.benchmark_group("explored");
+    let small = Plan::of_text("small", small_text().as_bytes());
+    let small = Source::Scenario(small.unwrap_or_else(|diagnosis| panic!("{diagnosis}")));
+    for (name, source) in [("small", &small), ("workload", &Source::Workload)] {
+        let mut seed = 0;
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                seed += 1;
+                examine(&runnable(source, seed))
+            });
+        });
+    }
+    let mut seed = 0;
+    group.bench_function("workload, drawn and read only", |b| {
+        b.iter(|| {
+            seed += 1;
+            runnable(&Source::Workload, seed)
+        });
+    });
+    let scenarios: Vec<Scenario> = (0..200).map(|seed| runnable(&Source::Workload, seed)).collect();
+    let mut next = scenarios.iter().cycle();
+    group.bench_function("workload, run only", |b| {
+        b.iter(|| {
+            let scenario = next.next().expect("they go round");
+            black_box(run(scenario, scenario.seed, Engine::Direct))
+        });
+    });
+}
+
+fn runnable(source: &Source, seed: u64) -> Scenario {
+    source.plan(seed).runnable().expect("drawn plans are scenarios")
+}
+
+fn watched(c: &mut Criterion) {
+    let mut group = c.benchmark_group("watched");
+    for count in [10, 100, 1_000] {
+        group.throughput(Throughput::Elements(count));
+        let scenario = many_clients(count);
+        group.sample_size(20).bench_function(BenchmarkId::from_parameter(count), |b| b.iter(|| examine(&scenario)));
     }
 }
 
@@ -77,8 +127,12 @@ fn bench(group: &mut Group<'_>, id: BenchmarkId, scenario: &Scenario, engine: En
 }
 
 fn small_scenario() -> Scenario {
+    scenario(&small_text())
+}
+
+fn small_text() -> String {
     let clients = "clients: { sensor: {}, lamp: { subscribe: { light: 1 } }, phone: { subscribe: { light: 1 } } }";
-    scenario(&format!("{clients}\n{}", timeline("{ event: told, topic: light, count: 24 }")))
+    format!("{clients}\n{}", timeline("{ event: told, topic: light, count: 24 }"))
 }
 
 /// Twelve messages in a minute, and what is to be heard of them.
@@ -137,5 +191,5 @@ async fn echo(next: Option<&'static str>) -> turmoil::Result {
     std::future::pending().await
 }
 
-criterion_group!(benches, light_demo, small, idle, clients);
+criterion_group!(benches, light_demo, small, idle, clients, explored, watched);
 criterion_main!(benches);

@@ -3,16 +3,19 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use simrun::codec::{Packet, Version};
-use simrun::conform::relay::{Onward, Segments, Tamper};
-use simrun::conform::result::{Report, Verdict};
+use simrun::conform::relay::{self, Onward, Segments, Tamper};
+use simrun::conform::result::{CaseResult, Report, Verdict};
 use simrun::conform::run::{Options, RunError, check_broker};
-use simrun::conform::suite::choose;
+use simrun::conform::suite::{Chosen, Selection, choose};
 use simrun::conform::target::{Address, Ours, Profile, Target};
+use simrun::conform::{Setup, Stop};
 use simrun::rules::Role;
 use simrun::trace::Way;
 
@@ -27,11 +30,15 @@ fn run(target: &Target) -> Report {
     check_broker(target, &choose(Role::Server, &[]), |_| true, &Options::default(), |_| {}).expect("it runs")
 }
 
-/// What differs between two runs.
+/// What differs between two runs, with what the other one says of it.
 fn differences(one: &Report, other: &Report) -> Vec<String> {
-    let (one, other) = (verdicts(one), verdicts(other));
-    let differing = one.iter().filter(|(name, verdict)| other.get(*name) != Some(verdict));
-    differing.map(|(name, verdict)| format!("{name}: {verdict:?}, then {:?}", other.get(name))).collect()
+    let (before, after) = (verdicts(one), verdicts(other));
+    let differing = before.iter().filter(|(name, verdict)| after.get(*name) != Some(verdict));
+    let why = |name: &str| {
+        let case = other.cases.iter().find(|case| format!("{} {}", case.case.name, case.version) == name);
+        case.and_then(CaseResult::why).unwrap_or_default()
+    };
+    differing.map(|(name, was)| format!("{name}: {was:?}, then {:?}: {}", after.get(name), why(name))).collect()
 }
 
 #[test]
@@ -72,7 +79,7 @@ impl Broker {
     fn target(&self, segments: Segments) -> Target {
         let url = self.address.parse().expect("an address");
         // What passes does not wait for it; a debug build behind single bytes takes its time.
-        let patience = std::time::Duration::from_secs(30);
+        let patience = Duration::from_secs(30);
         Target::Address(Address { url, segments, patience, ..Address::default() })
     }
 }
@@ -166,15 +173,26 @@ fn run_with(ours: Ours) -> Report {
     check_broker(&Target::Ours(ours), &chosen, |_| true, &Options::default(), |_| {}).expect("it runs")
 }
 
-/// A broker whose process is killed by the run itself, and started again by the profile's command.
+/// Cases that take no time of their own.
+fn quick() -> Vec<Chosen> {
+    let sections = ["v3.1.1/3.1.0", "v3.1.1/3.8.4", "v5/3.8.4"];
+    let chosen = choose(Role::Server, &sections.map(|section| Selection::read(section).expect("a section")));
+    chosen.into_iter().filter(|chosen| chosen.case.setup == Setup::Plain).collect()
+}
+
+/// No case fails because its target died, and all ran but those that the target died of.
+fn judged_as_if_alive(report: &Report, but: &[&str]) {
+    for case in report.cases.iter().filter(|case| !but.contains(&case.case.name)) {
+        assert_eq!(case.outcome, Ok(()), "{} in {}", case.case.name, case.version);
+    }
+}
+
+/// A broker whose process is killed in the middle of the run, and started again by the profile's command.
 #[test]
-#[ignore = "needs more cases than there are yet"]
 fn a_target_that_dies_is_one_finding_and_is_started_again() {
     let broker = Broker::start(0);
     let port = broker.address.rsplit(':').next().expect("a port").to_owned();
-    let id = broker.process.id();
-    // The case during which it dies: this thread kills it in the middle of the run.
-    let again = std::env::temp_dir().join(format!("simrun-conform-trust-{id}"));
+    let again = std::env::temp_dir().join(format!("simrun-conform-trust-{}", broker.process.id()));
     let command = format!(
         "{} --real --listen 127.0.0.1:{port} >/dev/null 2>&1 & echo $! >{}",
         env!("CARGO_BIN_EXE_simrun"),
@@ -184,32 +202,104 @@ fn a_target_that_dies_is_one_finding_and_is_started_again() {
     let profile = Profile { restart: Some(command), ..Profile::default() };
     let target = Target::Address(Address { url, profile, ..Address::default() });
     let mut broker = Some(broker);
-    let chosen = choose(Role::Server, &[]);
     let mut ended = 0;
-    let report = check_broker(
-        &target,
-        &chosen,
-        |_| true,
-        &Options::default(),
-        |_| {
-            ended += 1;
-            if ended == 10 {
-                drop(broker.take());
-            }
-        },
-    );
+    let options = Options { side_by_side: 4, ..Options::default() };
+    let kill_in_the_middle = |_: &CaseResult| {
+        ended += 1;
+        if ended == 5 {
+            drop(broker.take());
+        }
+    };
+    let report = check_broker(&target, &quick(), |_| true, &options, kill_in_the_middle);
     let started = std::fs::read_to_string(&again).unwrap_or_default();
     if let Ok(id) = started.trim().parse::<u32>() {
         let _ = Command::new("kill").arg(id.to_string()).status();
     }
     let _ = std::fs::remove_file(&again);
     let report = report.expect("it runs");
-    assert!(!started.is_empty(), "it was started again");
-    let failed: Vec<&str> = report
-        .cases
-        .iter()
-        .filter(|case| case.verdict() == Verdict::Fail || case.is_unsettled())
-        .map(|case| case.case.name)
-        .collect();
-    assert_eq!(failed, Vec::<&str>::new(), "a death is no breach");
+    assert_eq!(report.deaths.len(), 1, "{:?}", report.deaths);
+    assert!(report.deaths[0].restarted && !report.deaths[0].during.is_empty(), "{:?}", report.deaths);
+    judged_as_if_alive(&report, &[]);
+}
+
+/// Something before a broker that dies of a second CONNECT, and is there again once somebody has written this file.
+fn mortal(broker: &str, again: PathBuf) -> (String, Arc<AtomicBool>) {
+    let end = Arc::new(AtomicBool::new(false));
+    let (ended, broker) = (end.clone(), broker.trim_start_matches("mqtt://").to_owned());
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a socket");
+    listener.set_nonblocking(true).expect("a socket");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let mut listener = Some(listener);
+        while !ended.load(Ordering::Relaxed) {
+            let dead = Arc::new(AtomicBool::new(false));
+            let life = live(listener.take(), address, &broker, &dead, &ended);
+            runtime.block_on(tokio::task::LocalSet::new().run_until(life));
+            while !ended.load(Ordering::Relaxed) && !again.exists() {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            let _ = std::fs::remove_file(&again);
+        }
+    });
+    (format!("mqtt://{address}"), end)
+}
+
+/// Passes connections on until one of them is deadly: then all of them end.
+async fn live(
+    listener: Option<std::net::TcpListener>,
+    address: std::net::SocketAddr,
+    broker: &str,
+    dead: &Arc<AtomicBool>,
+    ended: &AtomicBool,
+) {
+    let listener = match listener {
+        Some(listener) => tokio::net::TcpListener::from_std(listener),
+        None => tokio::net::TcpListener::bind(address).await,
+    };
+    let listener = listener.expect("a listener");
+    let mut tasks = tokio::task::JoinSet::new();
+    while !dead.load(Ordering::Relaxed) && !ended.load(Ordering::Relaxed) {
+        let accepted = tokio::time::timeout(Duration::from_millis(20), listener.accept()).await;
+        let Ok(Ok((mut near, _))) = accepted else { continue };
+        let far = tokio::net::TcpStream::connect(broker).await.expect("the broker");
+        let tamper = Box::new(Mortal { dead: dead.clone(), connected: false });
+        let mut far = relay::before(Box::new(far), Some(tamper), Segments::Alike);
+        tasks.spawn_local(async move {
+            let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+        });
+    }
+}
+
+/// A second CONNECT is what one case is about: that case is named, and none beside it.
+#[test]
+fn the_case_that_a_target_dies_of_is_named() {
+    let broker = Broker::start(0);
+    let again = std::env::temp_dir().join(format!("simrun-conform-mortal-{}", broker.process.id()));
+    let (address, end) = mortal(&broker.address, again.clone());
+    let profile = Profile { restart: Some(format!("touch {}", again.display())), ..Profile::default() };
+    let target = Target::Address(Address { url: address.parse().expect("an address"), profile, ..Address::default() });
+    let report = check_broker(&target, &quick(), |_| true, &Options::default(), |_| {}).expect("it runs");
+    end.store(true, Ordering::Relaxed);
+    let during: Vec<Vec<&str>> =
+        report.deaths.iter().map(|death| death.during.iter().map(|chosen| chosen.case.name).collect()).collect();
+    assert_eq!(during, [["second_connect"]]);
+    judged_as_if_alive(&report, &["second_connect"]);
+}
+
+/// Without a way to start it again, what was left is not tried, and nothing is said of the statements.
+#[test]
+fn a_target_that_dies_for_good() {
+    let broker = Broker::start(0);
+    let (address, end) = mortal(&broker.address, PathBuf::from("/nowhere/again"));
+    let target = Target::Address(Address { url: address.parse().expect("an address"), ..Address::default() });
+    let options = Options { side_by_side: 1, ..Options::default() };
+    let report = check_broker(&target, &quick(), |_| true, &options, |_| {}).expect("it runs");
+    end.store(true, Ordering::Relaxed);
+    assert_eq!(report.deaths.len(), 1);
+    assert!(!report.deaths[0].restarted);
+    let tried = report.cases.iter().take_while(|case| case.case.name != "second_connect").count();
+    for case in &report.cases[tried..] {
+        assert!(matches!(case.outcome, Err(Stop::Skipped(_))), "{}: {:?}", case.case.name, case.outcome);
+    }
 }

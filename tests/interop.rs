@@ -1,5 +1,6 @@
 //! Real foreign clients talk to the broker on a real socket: the tutorial's three programs with paho-mqtt 1.6 and 2.x,
-//! and exercises of each feature with paho-mqtt, MQTT.js, rumqttc and mosquitto's clients, in 3.1.1 and 5.0.
+//! and exercises of each feature with paho-mqtt, aiomqtt, MQTT.js, rumqttc and mosquitto's clients, in 3.1.1 and 5.0,
+//! over TCP and WebSocket. And the other way round: our clients at mosquitto.
 //!
 //! `tests/peers/install.sh` installs the clients; these tests call it. Where it cannot (no root, no network), they fail
 //! under CI and say that nothing was tested elsewhere.
@@ -69,14 +70,14 @@ fn file(name: &str) -> PathBuf {
 }
 
 /// Runs an exercise, which prints a line a check and fails if one of them does.
-fn exercise(program: impl Fn(&Path) -> Command, version: &str) {
+fn tcp(program: impl Fn(&Path) -> Command, version: &str) {
     let Some(peers) = peers() else { return };
     let broker = Broker::start();
     passes(program(peers).args(["--port", &broker.port]), version);
 }
 
-/// As [`exercise`], over WebSocket.
-fn exercise_over_web_socket(program: impl Fn(&Path) -> Command, version: &str) {
+/// As [`tcp`], over WebSocket.
+fn web_socket(program: impl Fn(&Path) -> Command, version: &str) {
     let Some(peers) = peers() else { return };
     let broker = Broker::start();
     passes(program(peers).args(["--ws", "--port", &broker.web_socket_port]), version);
@@ -120,64 +121,32 @@ fn mosquitto(_: &Path) -> Command {
     command
 }
 
-#[test]
-fn paho_1_in_3_1_1() {
-    exercise(python("paho1", "exercise_paho.py"), "3.1.1");
+/// One test for each version and transport.
+macro_rules! exercises {
+    ($($client:ident: $program:expr, $($transport:ident)*;)*) => { $(mod $client {
+        $(mod $transport {
+            use crate::*;
+
+            #[test]
+            fn in_3_1_1() {
+                crate::$transport($program, "3.1.1");
+            }
+
+            #[test]
+            fn in_5() {
+                crate::$transport($program, "5");
+            }
+        })*
+    })* };
 }
 
-#[test]
-fn paho_1_in_5() {
-    exercise(python("paho1", "exercise_paho.py"), "5");
-}
-
-#[test]
-fn paho_2_in_3_1_1() {
-    exercise(python("paho2", "exercise_paho.py"), "3.1.1");
-}
-
-#[test]
-fn paho_2_in_5() {
-    exercise(python("paho2", "exercise_paho.py"), "5");
-}
-
-#[test]
-fn mqtt_js_in_3_1_1() {
-    exercise(node, "3.1.1");
-}
-
-#[test]
-fn mqtt_js_in_5() {
-    exercise(node, "5");
-}
-
-#[test]
-fn mqtt_js_over_web_socket_in_3_1_1() {
-    exercise_over_web_socket(node, "3.1.1");
-}
-
-#[test]
-fn mqtt_js_over_web_socket_in_5() {
-    exercise_over_web_socket(node, "5");
-}
-
-#[test]
-fn rumqttc_in_3_1_1() {
-    exercise(rumqttc, "3.1.1");
-}
-
-#[test]
-fn rumqttc_in_5() {
-    exercise(rumqttc, "5");
-}
-
-#[test]
-fn mosquitto_s_clients_in_3_1_1() {
-    exercise(mosquitto, "3.1.1");
-}
-
-#[test]
-fn mosquitto_s_clients_in_5() {
-    exercise(mosquitto, "5");
+exercises! {
+    paho_1: python("paho1", "exercise_paho.py"), tcp web_socket;
+    paho_2: python("paho2", "exercise_paho.py"), tcp web_socket;
+    aiomqtt: python("aiomqtt", "exercise_aiomqtt.py"), tcp web_socket;
+    mqtt_js: node, tcp web_socket;
+    rumqttc_s: rumqttc, tcp web_socket;
+    mosquitto_s: mosquitto, tcp;
 }
 
 /// The tutorial itself: a light and a phone hear what the publisher says.
@@ -214,4 +183,78 @@ fn the_tutorial_with_paho_1() {
 #[test]
 fn the_tutorial_with_paho_2() {
     tutorial("paho2");
+}
+
+/// mosquitto on a port of its own, stopped at the end.
+struct Mosquitto(Child, String);
+
+impl Mosquitto {
+    fn start() -> Mosquitto {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        let port = free.expect("a free port").port();
+        let config = std::env::temp_dir().join(format!("simrun-interop-{}-{port}.conf", std::process::id()));
+        let text = format!("listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nuser root\n");
+        std::fs::write(&config, text).expect("written");
+        let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
+        let mut command = Command::new("mosquitto");
+        command.env("PATH", path).arg("-c").arg(&config).stdout(Stdio::null()).stderr(Stdio::null());
+        let broker = Mosquitto(command.spawn().expect("mosquitto starts"), format!("mqtt://127.0.0.1:{port}"));
+        let mut tries = 0..500;
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(tries.next().is_some(), "mosquitto does not listen");
+            pause(std::time::Duration::from_millis(10));
+        }
+        std::fs::remove_file(config).expect("removed");
+        broker
+    }
+}
+
+impl Drop for Mosquitto {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[allow(clippy::disallowed_methods)] // Real programs take real time.
+fn pause(span: std::time::Duration) {
+    std::thread::sleep(span);
+}
+
+#[test]
+fn our_clients_at_mosquitto() {
+    if peers().is_none() {
+        return;
+    }
+    let broker = Mosquitto::start();
+    let simrun = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_simrun"));
+        command.args(arguments).args(["--url", &broker.1]).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().expect("it starts")
+    };
+    let done = |child: Child| {
+        let output = child.wait_with_output().expect("it ends");
+        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    for version in ["3.1.1", "5"] {
+        for qos in ["0", "1", "2"] {
+            let (ready, topic) = (std::env::temp_dir(), format!("{version}/{qos}"));
+            let ready = ready.join(format!("simrun-interop-{}-{version}-{qos}", std::process::id()));
+            let file = ready.to_str().expect("UTF-8").to_owned();
+            let hear = ["sub", "-V", version, "-q", qos, "-t", &topic, "-v", "-C", "30", "--ready-file", &file];
+            let subscriber = simrun(&hear);
+            let mut tries = 0..1000;
+            while !ready.exists() {
+                assert!(tries.next().is_some(), "no subscription");
+                pause(std::time::Duration::from_millis(10));
+            }
+            std::fs::remove_file(ready).expect("removed");
+            done(simrun(&["pub", "-V", version, "-q", qos, "-t", &topic, "-m", "现在天黑了", "--repeat", "30"]));
+            assert_eq!(done(subscriber), format!("{topic} 现在天黑了\n").repeat(30));
+        }
+        let kept = format!("kept/{version}");
+        done(simrun(&["pub", "-V", version, "-t", &kept, "-q", "1", "-r", "-m", "kept"]));
+        assert_eq!(done(simrun(&["sub", "-V", version, "-t", &kept, "-C", "1", "--retained-only"])), "kept\n");
+    }
 }

@@ -7,11 +7,20 @@
 //!
 //! plants each in a copy of the source under the target directory, builds it and runs its scenario; with
 //! `PLANTED=qos2` only those with `qos2` in their names. `tests/planted/README.md` has the table.
+//!
+//! ```text
+//! cargo test --test planted -- --ignored exploration --nocapture
+//! ```
+//!
+//! plants each likewise, and lets `simrun explore` look for it with the clients and faults that it draws, without the bug's
+//! own scenario: it prints how many seeds that took. `docs/exploration.md` has the table.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+
+use simrun::explore::Outcome;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -46,7 +55,7 @@ fn every_patch_still_applies() {
 #[ignore = "builds the program once for every bug"]
 fn every_planted_bug_is_caught_by_its_scenario() {
     let wanted = std::env::var("PLANTED").unwrap_or_default();
-    let scratch = Scratch::new();
+    let scratch = Scratch::new("planted", 0);
     let mut slipped = Vec::new();
     for name in names("tests/planted", ".patch").into_iter().filter(|name| name.contains(&wanted)) {
         let untouched = run(SOUND.as_ref(), &name);
@@ -61,6 +70,44 @@ fn every_planted_bug_is_caught_by_its_scenario() {
         }
     }
     assert!(slipped.is_empty(), "not caught:\n{}", slipped.join("\n"));
+}
+
+/// So many seeds exploration has for each bug.
+const SEEDS: u64 = 10_000;
+
+#[test]
+#[ignore = "builds the program once for every bug, and runs it for up to 10,000 seeds"]
+fn planted_bugs_are_found_by_exploration_alone() {
+    let wanted = std::env::var("PLANTED").unwrap_or_default();
+    let scratch = Scratch::new("explored", 1);
+    assert!(explored(&scratch.as_it_is()).failures.is_empty(), "something is found without any bug");
+    let (mut tried, mut missed) = (0, Vec::new());
+    for name in names("tests/planted", ".patch").into_iter().filter(|name| name.contains(&wanted)) {
+        tried += 1;
+        let outcome = explored(&scratch.with_bug(&name).unwrap_or_else(|why| panic!("{name}: {why}")));
+        let found: Vec<&str> = outcome.failures.keys().map(String::as_str).collect();
+        match outcome.failures.values().filter_map(|failure| failure.seeds.first()).min() {
+            Some(seed) => say(&format!("| `{name}` | {} | {} |", seed + 1, found.join(", "))),
+            None => {
+                say(&format!("| `{name}` | – | not within {SEEDS} |"));
+                missed.push(name);
+            }
+        }
+    }
+    assert!(missed.len() * 10 <= tried, "not found within {SEEDS} seeds: {missed:?}");
+}
+
+/// What exploration finds first in this program.
+fn explored(program: &Path) -> Outcome {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("explored");
+    fs::create_dir_all(&folder).expect("a folder can be made");
+    let result = folder.join("result.json");
+    let mut command = Command::new(program);
+    command.args(["explore", "--no-shrink", "--seeds", &format!("0..{SEEDS}")]);
+    command.arg("--output").arg(&result).arg("--capsules").arg(&folder).stdin(Stdio::null());
+    let output = command.output().expect("it runs");
+    assert!(matches!(output.status.code(), Some(0 | 1)), "{}", String::from_utf8_lossy(&output.stderr));
+    Outcome::read(&fs::read_to_string(&result).expect("a result")).expect("a result of simrun explore")
 }
 
 /// Runs the scenario of a bug.
@@ -93,25 +140,37 @@ fn say(line: &str) {
 struct Scratch {
     tree: PathBuf,
     built: PathBuf,
+    /// How hard the compiler works on it.
+    optimized: u8,
 }
 
 impl Scratch {
-    fn new() -> Scratch {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("planted");
-        Scratch { tree: folder.join("tree"), built: folder.join("built") }
+    fn new(name: &str, optimized: u8) -> Scratch {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        Scratch { tree: folder.join("tree"), built: folder.join("built"), optimized }
     }
 
     /// The program with this bug in it.
     fn with_bug(&self, name: &str) -> Result<PathBuf, String> {
-        for part in ["Cargo.toml", "Cargo.lock", "src", "benches"] {
+        self.build(Some(name))
+    }
+
+    /// The program without a bug.
+    fn as_it_is(&self) -> PathBuf {
+        self.build(None).unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    fn build(&self, bug: Option<&str>) -> Result<PathBuf, String> {
+        for part in ["Cargo.toml", "Cargo.lock", "src", "benches", "examples"] {
             mirror(&Path::new(ROOT).join(part), &self.tree.join(part));
         }
-        for (file, text) in patched(&self.tree, name)? {
+        for (file, text) in bug.map_or(Ok(Vec::new()), |name| patched(&self.tree, name))? {
             fs::write(file, text).expect("the copy can be written");
         }
         let mut command = Command::new(env!("CARGO"));
         command.args(["build", "--locked", "--bin", "simrun"]).current_dir(&self.tree);
         command.env("CARGO_TARGET_DIR", &self.built).env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_INCREMENTAL", "1");
+        command.env("CARGO_PROFILE_DEV_OPT_LEVEL", self.optimized.to_string());
         let output = command.output().expect("cargo runs");
         if !output.status.success() {
             return Err(String::from_utf8_lossy(&output.stderr).into_owned());

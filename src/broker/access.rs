@@ -100,6 +100,15 @@ pub enum Verdict {
     Busy,
 }
 
+/// What is known of a user name and a password.
+#[derive(Debug)]
+pub enum Weighed {
+    /// Whether they are right.
+    Known(bool),
+    /// They are to be checked; with an answer here, what comes of that is of no matter.
+    Check(Check, Option<bool>),
+}
+
 /// What comes of a CONNECT's credentials.
 enum Entry {
     /// The client may come in.
@@ -156,24 +165,32 @@ impl Broker {
         };
         let welcome = door.and_then(|door| door.users.as_ref()).is_none_or(|users| users.contains(username));
         let given = connect.password.clone().unwrap_or_default();
-        let (expected, known) = match self.config.users.get(username).filter(|_| welcome) {
-            Some(Credential::Hash(hash, _)) => {
-                let check = Check { hash: hash.clone(), password: given };
+        match self.weigh(username, given, welcome) {
+            Weighed::Known(true) => Entry::Open,
+            Weighed::Known(false) => Entry::Wrong,
+            Weighed::Check(check, known) => {
                 self.output(Output::Verify(id, check));
-                return Entry::Verify(None);
+                Entry::Verify(known)
             }
-            Some(Credential::Password(password)) => (password.as_str(), true),
+        }
+    }
+
+    /// Whether this is the password of a user of the broker, for others who ask who somebody is.
+    pub fn weigh_password(&self, username: &str, password: Bytes) -> Weighed {
+        self.weigh(username, password, true)
+    }
+
+    fn weigh(&self, username: &str, password: Bytes, welcome: bool) -> Weighed {
+        let (expected, known) = match self.config.users.get(username).filter(|_| welcome) {
+            Some(Credential::Hash(hash, _)) => return Weighed::Check(Check { hash: hash.clone(), password }, None),
+            Some(Credential::Password(expected)) => (expected.as_str(), true),
             None => ("", false),
         };
-        let right = bool::from(expected.as_bytes().ct_eq(&given)) && known;
+        let right = bool::from(expected.as_bytes().ct_eq(&password)) && known;
         // Where hashes take their time, everyone takes it.
         match self.decoy(username) {
-            Some(hash) => {
-                self.output(Output::Verify(id, Check { hash, password: given }));
-                Entry::Verify(Some(right))
-            }
-            None if right => Entry::Open,
-            None => Entry::Wrong,
+            Some(hash) => Weighed::Check(Check { hash, password }, Some(right)),
+            None => Weighed::Known(right),
         }
     }
 

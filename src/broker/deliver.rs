@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::Broker;
 use super::link::Link;
 use super::session::{Owed, SessionKey};
+use super::{Broker, Output};
 use crate::codec::{AckKind, Frame, PacketIdentifier, Property, PublishParts, Qos, Reason, Text, Value, Version};
 use crate::flight::Awaited;
 use crate::link::LinkId;
@@ -39,6 +39,7 @@ impl Broker {
             }
             None => link.frame(message, flags, None, self.now),
         };
+        let frame = frame.filter(|frame| link.takes(frame));
         self.send_publish(id, frame, message.payload.len());
     }
 
@@ -132,6 +133,7 @@ impl Broker {
         let Some(link) = self.links.get_mut(&id) else { return false };
         let Message { qos, retain, .. } = owed.message;
         let frame = link.frame(&owed.message, Flags { dup, qos, retain }, Some(packet), self.now);
+        let frame = frame.filter(|frame| link.takes(frame));
         let payload = owed.message.payload.len();
         self.send_publish(id, frame, payload)
     }
@@ -156,14 +158,13 @@ impl Broker {
         outbound.all_resent() && outbound.has_quota()
     }
 
-    /// Queues a PUBLISH, if the client takes one of its size; whether it does.
+    /// Queues a PUBLISH, if there is one; whether there is.
     fn send_publish(&mut self, id: LinkId, frame: Option<Frame>, payload: usize) -> bool {
         let Some(frame) = frame else { return false };
-        let sent = self.send_frame(id, frame);
-        if sent {
-            self.counters.publishes.sent.add(payload);
-        }
-        sent
+        self.counters.packets.sent.add(frame.len());
+        self.counters.publishes.sent.add(payload);
+        self.output(Output::Send(id, frame));
+        true
     }
 }
 
@@ -235,8 +236,7 @@ impl Link {
             }
         }
         publish.properties = &properties;
-        let frame =
-            Frame::of_publish(publish, version).ok().filter(|frame| frame.len() <= self.maximum_packet_size())?;
+        let frame = Frame::of_publish(publish, version).ok().filter(|frame| frame.len() <= self.takes_bytes)?;
         if let Some(alias) = alias {
             self.aliases.get_or_insert_default().ours.insert(message.topic.clone(), alias.number);
         }

@@ -10,7 +10,8 @@ use super::counters::LinkCounters;
 use super::notice::Limit;
 use super::{Broker, Input, Output, Peer, Timer};
 use crate::codec::{
-    Connect, Disconnect, Packet, PacketRef, Properties, Property, Publish, Reader, Reason, Text, Value, Version, decode,
+    Connect, Disconnect, Frame, Packet, PacketRef, Properties, Property, Publish, Reader, Reason, Text, Value, Version,
+    decode,
 };
 use crate::link::{Cause, LinkId};
 use crate::time::Time;
@@ -134,8 +135,13 @@ impl Link {
         self.version
     }
 
-    pub(super) fn maximum_packet_size(&self) -> usize {
-        self.takes_bytes
+    /// Whether the client takes a packet of this size; it is counted then.
+    pub(super) fn takes(&mut self, frame: &Frame) -> bool {
+        let takes = frame.len() <= self.takes_bytes;
+        if takes {
+            self.counters.traffic.sent.add(frame.len());
+        }
+        takes
     }
 }
 

@@ -65,7 +65,7 @@ use crate::time::Time;
 use crate::timers::Timers;
 use crate::topic::{Index, Tree};
 
-pub use access::{Arrival, Check, Credential, Door, Verdict};
+pub use access::{Arrival, Check, Credential, Door, Verdict, Weighed};
 use callers::Callers;
 pub use config::Config;
 pub use counters::{Count, Counters, Traffic};
@@ -179,6 +179,8 @@ pub struct Broker {
     nonces: Chance,
     /// What waits for the host, and the mark that must be durable before.
     outputs: VecDeque<(Mark, Output)>,
+    /// What the host is to make durable. It does not wait for what waits for it.
+    stores: VecDeque<(Vec<Change>, Mark)>,
     /// Connections that are closed once what waits for the disk has been sent, and whose they were.
     leaving: BTreeMap<LinkId, (Text, Version)>,
     changes: Vec<Change>,
@@ -216,6 +218,7 @@ impl Broker {
             names: Chance::new(config.seed, "broker", "client identifier"),
             nonces: Chance::new(config.seed, "broker", "nonce"),
             outputs: VecDeque::new(),
+            stores: VecDeque::new(),
             leaving: BTreeMap::new(),
             changes: Vec::new(),
             last_mark: Mark(0),
@@ -266,17 +269,20 @@ impl Broker {
 
     /// The next thing to do, if any. To be drained after every [`Broker::handle`].
     pub fn poll(&mut self) -> Option<Output> {
-        let (mark, _) = self.outputs.front()?;
-        if *mark > self.stored {
-            // What waits for the disk waits in order; what makes the disk write does not wait.
-            let at = self.outputs.iter().position(|(_, output)| matches!(output, Output::Store(..)))?;
-            return self.outputs.remove(at).map(|(_, output)| output);
+        // What waits for the disk waits in order.
+        if self.outputs.front().is_none_or(|(mark, _)| *mark > self.stored) {
+            return self.stores.pop_front().map(|(changes, mark)| Output::Store(changes, mark));
         }
         let (_, output) = self.outputs.pop_front()?;
         if let Output::Close(link, _) = &output {
             self.leaving.remove(link);
         }
         Some(output)
+    }
+
+    /// How many outputs wait for the disk.
+    pub fn waiting(&self) -> usize {
+        self.outputs.len()
     }
 
     /// Changes who may come in and what they may do, from now on: whoever is connected stays.
@@ -331,18 +337,11 @@ impl Broker {
     /// Queues a packet for a link; one that is larger than the client takes is dropped (5.0 section 3.1.2.11.4).
     /// Whether it was queued.
     fn send(&mut self, id: LinkId, packet: &Packet) -> bool {
-        let Some(link) = self.links.get(&id) else { return false };
-        let Ok(frame) = Frame::new(packet, link.wire_version()) else { return false };
-        self.send_frame(id, frame)
-    }
-
-    /// The same for a packet that is encoded already.
-    fn send_frame(&mut self, id: LinkId, frame: Frame) -> bool {
         let Some(link) = self.links.get_mut(&id) else { return false };
-        if frame.len() > link.maximum_packet_size() {
+        let Ok(frame) = Frame::new(packet, link.wire_version()) else { return false };
+        if !link.takes(&frame) {
             return false;
         }
-        link.counters.traffic.sent.add(frame.len());
         self.counters.packets.sent.add(frame.len());
         self.output(Output::Send(id, frame));
         true
@@ -359,7 +358,7 @@ impl Broker {
         if !self.changes.is_empty() {
             self.last_mark = Mark(self.last_mark.0 + 1);
             let changes = std::mem::take(&mut self.changes);
-            self.outputs.push_back((self.stored, Output::Store(changes, self.last_mark)));
+            self.stores.push_back((changes, self.last_mark));
         }
     }
 }

@@ -120,12 +120,13 @@ impl Broker {
             Receipt::Repeated => Reason::Success,
             Receipt::InUse => Reason::PacketIdentifierInUse,
             Receipt::New => {
+                // Before anyone hears it: after a crash the publisher sends it again, and it would be heard twice.
+                self.store_unreleased(session, packet);
                 let reason = self.admit(session, route, message);
                 if reason.is_error() {
                     // PUBREC with an error ends the exchange: the identifier is free (5.0, 4.3.3-9).
                     self.sessions[session].inbound.release(packet);
-                } else {
-                    self.store_unreleased(session, packet);
+                    self.forget_unreleased(session, packet);
                 }
                 reason
             }

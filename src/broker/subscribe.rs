@@ -158,21 +158,23 @@ impl Broker {
 
     /// Sends the retained messages that a new subscription matches.
     fn send_retained(&mut self, session: SessionKey, filter: &TopicFilter, subscribed: Subscribed) {
-        let now = self.now;
-        let mut messages: Vec<Message> = Vec::new();
-        self.retained.for_each_match(filter, |topic, message| {
-            if !message.expired(now) && self.may_hear(session, topic) {
-                messages.push(message.clone());
+        // Put aside, so that the messages need not be copied before they are sent.
+        let retained = std::mem::take(&mut self.retained);
+        retained.for_each_match(filter, |topic, message| {
+            if message.expired(self.now) || !self.may_hear(session, topic) {
+                return;
             }
-        });
-        for mut message in messages {
-            message.qos = message.qos.min(subscribed.options.qos);
-            message.retain = true;
+            let qos = message.qos.min(subscribed.options.qos);
+            if qos == Qos::AtMostOnce && subscribed.identifier.is_none() {
+                return self.deliver_at_most_once(session, message, true, None);
+            }
+            let mut copy = Message { qos, retain: true, ..message.clone() };
             if let Some(identifier) = subscribed.identifier {
-                message.properties.push(Property::SubscriptionIdentifier, Value::Variable(identifier));
+                copy.properties.push(Property::SubscriptionIdentifier, Value::Variable(identifier));
             }
-            self.deliver(session, message);
-        }
+            self.deliver(session, copy);
+        });
+        self.retained = retained;
     }
 
     pub(super) fn unsubscribe(&mut self, id: LinkId, session: SessionKey, unsubscribe: Unsubscribe) {

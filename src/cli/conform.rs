@@ -77,7 +77,7 @@ enum ConformCommand {
         /// The reports
         #[arg(required = true, value_name = "REPORT.json")]
         reports: Vec<PathBuf>,
-        /// Write the matrix: .html or .txt. May be given several times
+        /// Write the matrix: .html, .md or .txt. May be given several times
         #[arg(short, long, value_name = "FILE")]
         output: Vec<PathBuf>,
     },
@@ -369,7 +369,8 @@ fn matrix(reports: &[PathBuf], output: &[PathBuf]) -> Result<ExitCode, String> {
         match file.extension().and_then(|ending| ending.to_str()) {
             Some("html") => write(file, &matrix.html())?,
             Some("txt") => write(file, &matrix.text())?,
-            _ => return Err(format!("error: {}: a matrix is written as .html or .txt", file.display())),
+            Some("md") => write(file, &matrix.markdown())?,
+            _ => return Err(format!("error: {}: a matrix is written as .html, .md or .txt", file.display())),
         }
     }
     say(&matrix.text());

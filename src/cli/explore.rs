@@ -61,7 +61,7 @@ pub(super) struct ExploreArguments {
 enum ExploreCommand {
     /// Merge the results of several parts
     Merge {
-        /// The results
+        /// The results, or folders that hold them
         #[arg(required = true, value_name = "RESULT.json")]
         results: Vec<PathBuf>,
         /// Write the merged results (.json). May be given several times
@@ -224,7 +224,7 @@ fn stop_at_signals() -> Arc<AtomicBool> {
 fn merge(results: &[PathBuf], output: &[PathBuf]) -> Result<ExitCode, String> {
     check_endings(output)?;
     let mut merged: Option<Outcome> = None;
-    for file in results {
+    for file in &result_files(results)? {
         let explain = |error: &dyn std::fmt::Display| format!("error: {}: {error}", file.display());
         let text = std::fs::read_to_string(file).map_err(|error| explain(&error))?;
         let outcome = Outcome::read(&text).map_err(|error| explain(&error))?;
@@ -239,6 +239,29 @@ fn merge(results: &[PathBuf], output: &[PathBuf]) -> Result<ExitCode, String> {
     }
     say(&summary(&merged, None));
     Ok(ExitCode::from(if merged.failures.is_empty() { 0 } else { FAILED }))
+}
+
+/// The files themselves, and those of the folders among them, in the order of their names.
+fn result_files(results: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
+    let mut files = Vec::new();
+    for path in results {
+        if !path.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        let explain = |error: std::io::Error| format!("error: {}: {error}", path.display());
+        let mut inside: Vec<PathBuf> = Vec::new();
+        for entry in std::fs::read_dir(path).map_err(explain)? {
+            inside.push(entry.map_err(explain)?.path());
+        }
+        inside.retain(|file| file.extension().is_some_and(|ending| ending == "json"));
+        if inside.is_empty() {
+            return Err(format!("error: {}: no .json file is in it", path.display()));
+        }
+        inside.sort();
+        files.extend(inside);
+    }
+    Ok(files)
 }
 
 fn check_endings(output: &[PathBuf]) -> Result<(), String> {

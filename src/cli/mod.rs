@@ -2,10 +2,12 @@
 //!
 //! Exit codes: 0 everything held, 1 something did not, 2 the input was wrong, 3 the other side cannot be reached or died.
 
+mod bench;
 mod conform;
 mod connect;
 mod documents;
 mod explore;
+mod healthcheck;
 mod passwd;
 mod publish;
 mod real;
@@ -21,6 +23,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::live::log;
 use crate::sim::Engine;
 
 /// Something did not hold.
@@ -52,6 +55,10 @@ enum Command {
     Pub(Box<publish::PublishArguments>),
     /// Subscribe at a broker, and print the messages that come
     Sub(Box<subscribe::SubscribeArguments>),
+    /// Load a broker, ours or any other, and measure what it does
+    Bench(Box<bench::BenchArguments>),
+    /// Ask a broker, or its page, whether it is there: exit code 0 if it is, 1 if not
+    Healthcheck(healthcheck::HealthcheckArguments),
     /// Print the JSON Schema of a kind of file, for editors
     Schema {
         /// The kind of file
@@ -143,6 +150,23 @@ struct RealArguments {
     /// Write a file once clients can connect, with a line for each address
     #[arg(long, help_heading = BROKER, value_name = "FILE", requires = "real", conflicts_with = "scenario")]
     ready_file: Option<PathBuf>,
+    /// Where to serve a page that shows the broker, JSON under /api, /metrics and /healthz; port 0 takes a free one.
+    /// Beyond loopback it needs users. Profile apollo has it at 127.0.0.1:61680, unless --listen is given
+    #[arg(long, help_heading = BROKER, value_name = "ADDRESS:PORT", requires = "real", conflicts_with = "scenario")]
+    web: Option<SocketAddr>,
+    /// How the log on standard error looks [default: human on a terminal, json elsewhere]
+    #[arg(long, help_heading = BROKER, value_enum, value_name = "FORM", requires = "real", conflicts_with = "scenario")]
+    log: Option<LogForm>,
+    /// How much is logged
+    #[arg(long, help_heading = BROKER, value_enum, value_name = "LEVEL", requires = "real", conflicts_with = "scenario", default_value_t = LogLevel::Info)]
+    log_level: LogLevel,
+    /// How often the broker publishes what it counts under $SYS/broker/, in seconds; 0 for never
+    #[arg(long, help_heading = BROKER, value_name = "SECONDS", requires = "real", conflicts_with = "scenario", default_value_t = 10)]
+    sys_interval: u64,
+    /// Keep sessions, subscriptions, queued and retained messages and wills in this directory: an acknowledgement leaves
+    /// once what it promises is on the disk
+    #[arg(long, help_heading = BROKER, value_name = "DIR", requires = "real", conflicts_with = "scenario")]
+    data: Option<PathBuf>,
     /// How many of the scenario's seconds pass in a real one, from 0.1 to 100
     #[arg(long, help_heading = BROKER, value_name = "TIMES", requires_all = ["real", "scenario"], value_parser = speed, default_value_t = 1.0)]
     speed: f64,
@@ -162,6 +186,49 @@ struct RealArguments {
 enum Profile {
     /// Apache Apollo
     Apollo,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LogForm {
+    /// For a reader
+    Human,
+    /// An object a line
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LogLevel {
+    /// Nothing
+    Off,
+    /// What keeps the broker from doing what it should
+    Error,
+    /// Limits that are hit, too
+    Warn,
+    /// Who comes and goes, too
+    Info,
+    /// Subscriptions, too
+    Debug,
+}
+
+impl From<LogForm> for log::Form {
+    fn from(form: LogForm) -> log::Form {
+        match form {
+            LogForm::Human => log::Form::Human,
+            LogForm::Json => log::Form::Json,
+        }
+    }
+}
+
+impl From<LogLevel> for log::Level {
+    fn from(level: LogLevel) -> log::Level {
+        match level {
+            LogLevel::Off => log::Level::Off,
+            LogLevel::Error => log::Level::Error,
+            LogLevel::Warn => log::Level::Warn,
+            LogLevel::Info => log::Level::Info,
+            LogLevel::Debug => log::Level::Debug,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -208,6 +275,8 @@ pub fn main() -> ExitCode {
         Some(Command::Explore(arguments)) => explore::explore(&arguments),
         Some(Command::Pub(arguments)) => publish::publish(&arguments),
         Some(Command::Sub(arguments)) => subscribe::subscribe(&arguments),
+        Some(Command::Bench(arguments)) => bench::bench(&arguments),
+        Some(Command::Healthcheck(arguments)) => healthcheck::healthcheck(&arguments),
         Some(Command::Schema { kind }) => schema::print(kind),
         Some(Command::Passwd(arguments)) => passwd::run(&arguments),
         Some(Command::Completions { shell }) => documents::completions(shell),

@@ -13,10 +13,13 @@ use crate::broker::Config;
 use crate::live::config::{BrokerFile, Layers, ListenAddress, Listener, Settings, TlsFiles};
 use crate::live::dial::Scheme;
 use crate::live::tls::{Clients, Development, Identity, Tls};
-use crate::live::{self, Access, Listen, Played, Terms, Transport};
+use crate::live::{self, Access, Listen, Played, Terms, Transport, log};
 use crate::report::terminal::{self, Terminal};
 use crate::scenario::{self, Loaded, setup};
 use crate::sim;
+
+/// The port of Apollo's page.
+const APOLLO_PAGE_PORT: u16 = 61680;
 
 /// How much later than a scenario demands something may be, in real time: clocks and schedulers are no better.
 const GRACE: Duration = Duration::from_millis(250);
@@ -126,20 +129,31 @@ fn serve(arguments: &RealArguments) -> ExitCode {
 fn serve_or_say(arguments: &RealArguments) -> Result<(), String> {
     let error = |what: &dyn std::fmt::Display| format!("error: {what}");
     let layers = layers(arguments)?;
-    let settings = layers.settings().map_err(|what| error(&what))?;
+    let mut settings = layers.settings().map_err(|what| error(&what))?;
     if arguments.print_config {
         say(&layers.shown(&settings));
         return Ok(());
     }
     settings.warnings.iter().for_each(|warning| complain(format_args!("warning: {warning}")));
     let development = if arguments.tls_dev { Some(Development::new().map_err(|what| error(&what))?) } else { None };
-    let listens = listens(&settings, development.as_ref())?;
+    let mut listens = listens(&settings, development.as_ref())?;
+    // The profile's page comes with the profile's port.
+    let page = arguments.profile.filter(|_| arguments.listen.is_empty());
+    let page = page.map(|Profile::Apollo| SocketAddr::from((Ipv4Addr::LOCALHOST, APOLLO_PAGE_PORT)));
+    let page = arguments.web.or(page);
+    listens.extend(page.map(|address| Listen::new(Transport::Page, address)));
     for listen in &listens {
         let anonymous = listen.door.as_ref().and_then(|door| door.anonymous);
-        if !settings.open_on_purpose && anonymous != Some(true) {
+        // The page lets anyone do anything where there are no users, whatever is meant for clients.
+        let meant = settings.open_on_purpose && listen.transport != Transport::Page;
+        if !meant && anonymous != Some(true) {
             closed_to_strangers(listen.address, &settings.config)?;
         }
     }
+    let level = log::Level::from(arguments.log_level);
+    settings.config.notices = level.notices();
+    settings.config.sys_interval = (arguments.sys_interval > 0).then(|| Duration::from_secs(arguments.sys_interval));
+    log::begin(arguments.log.map(log::Form::from), level);
     let reload = {
         let (arguments, listens) = (arguments.clone(), listens.clone());
         move || reload(&arguments, &listens)
@@ -155,7 +169,8 @@ fn serve_or_say(arguments: &RealArguments) -> Result<(), String> {
         }
         live::tell_service_manager("READY=1");
     };
-    let served = live::serve(settings.config.clone(), &listens, reload, ready).map_err(|what| error(&what));
+    let served = live::serve(settings.config.clone(), &listens, arguments.data.as_deref(), reload, ready)
+        .map_err(|what| error(&what));
     if let Some(path) = &settings.ready_file {
         // It may never have been there.
         let _ = std::fs::remove_file(path);
@@ -272,13 +287,13 @@ fn reload(arguments: &RealArguments, listens: &[Listen]) -> Option<Access> {
     };
     match read() {
         Ok(settings) => {
-            settings.warnings.iter().for_each(|warning| complain(format_args!("warning: {warning}")));
+            settings.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
             let Config { users, anonymous, access: rules, .. } = settings.config;
-            complain(format_args!("simrun: users, rules and certificates are read anew ({} users)", users.len()));
+            tracing::info!("users, rules and certificates are read anew ({} users)", users.len());
             Some(Access { users, anonymous, rules })
         }
         Err(what) => {
-            complain(format_args!("{what}\nsimrun: nothing is changed; correct it and send SIGHUP again"));
+            tracing::error!("{what}; nothing is changed: correct it and send SIGHUP again");
             None
         }
     }

@@ -105,7 +105,7 @@ impl Properties {
 impl<'a> PropertiesRef<'a> {
     /// Properties as they came from the wire, checked for what may stand in this place.
     #[inline]
-    pub(super) fn parse(wire: &'a [u8], place: Place) -> Result<PropertiesRef<'a>, Malformed> {
+    pub(crate) fn parse(wire: &'a [u8], place: Place) -> Result<PropertiesRef<'a>, Malformed> {
         let present = check::<true>(wire, place)?;
         Ok(PropertiesRef { wire, present })
     }
@@ -130,7 +130,7 @@ impl<'a> PropertiesRef<'a> {
     }
 
     #[inline]
-    pub(super) fn as_wire(self) -> &'a [u8] {
+    pub(crate) fn as_wire(self) -> &'a [u8] {
         self.wire
     }
 

@@ -57,15 +57,22 @@ impl Abilities {
     /// Asks the broker at this place.
     ///
     /// # Errors
-    /// If it cannot be reached.
+    /// If it cannot be reached, or lets nobody in.
     pub async fn ask(place: &Place, client_id: &str) -> Result<Abilities, Stop> {
         let mut abilities = Abilities { versions: Vec::new(), ..Abilities::default() };
+        let mut refusals = Vec::new();
         for version in [Version::V3_1_1, Version::V5] {
-            let Some(connack) = greet(place, version, client_id).await? else { continue };
-            if connack.reason == Reason::Success {
-                abilities.versions.push(version);
-                abilities.learn(&connack.properties);
+            match greet(place, version, client_id).await? {
+                Ok(connack) if connack.reason == Reason::Success => {
+                    abilities.versions.push(version);
+                    abilities.learn(&connack.properties);
+                }
+                Ok(connack) => refusals.push(format!("to {version} CONNACK with {}", connack.reason)),
+                Err(failure) => refusals.push(format!("to {version} {}", failure.actual)),
             }
+        }
+        if abilities.versions.is_empty() {
+            return Err(Stop::Failed(Failure::new("a CONNACK that accepts", refusals.join("; "))));
         }
         Ok(abilities)
     }
@@ -84,8 +91,8 @@ impl Abilities {
     }
 }
 
-/// The CONNACK to a plain CONNECT; `None` if there is none.
-async fn greet(place: &Place, version: Version, client_id: &str) -> Result<Option<ConnAck>, Stop> {
+/// The CONNACK to a plain CONNECT, or what came instead.
+async fn greet(place: &Place, version: Version, client_id: &str) -> Result<Result<ConnAck, Failure>, Stop> {
     let unreachable = |why: String| Stop::Setup(Failure::new("a broker that can be reached", why));
     let patience = place.patience();
     let stream = match tokio::time::timeout(patience, place.dial()).await {
@@ -106,10 +113,9 @@ async fn greet(place: &Place, version: Version, client_id: &str) -> Result<Optio
         password: credentials.map(|(_, password)| password.clone().into_bytes().into()),
         properties: Properties::new(),
     };
-    if wire.send(&Packet::Connect(Box::new(connect))).await.is_err() {
-        return Ok(None);
-    }
-    let connack = wire.connack().await.ok();
+    // Whether it arrives is seen by what comes.
+    wire.try_send(&Packet::Connect(Box::new(connect))).await;
+    let connack = wire.connack().await;
     let _ = wire.leave().await;
     Ok(connack)
 }

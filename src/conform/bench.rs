@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
@@ -12,8 +13,10 @@ use super::steered::protocol::{
     spelling,
 };
 use super::verdict::{Failure, Otherwise, Stop};
+use super::websocket::{self, End, Frames, Framing, Head, WebSocket};
 use super::wire::{Log, Wire};
 use crate::codec::{AckKind, ConnAck, Connect, Packet, PacketIdentifier, Properties, Publish, Qos, Reason, Version};
+use crate::live::websocket::MQTT;
 use crate::trace::{Name, Way};
 
 /// Topic and payload of a message that fences off what came before.
@@ -63,13 +66,12 @@ pub struct Bench {
     version: Version,
     log: Log,
     patience: Duration,
-    connections: usize,
 }
 
 impl Bench {
     /// A bench for one case.
     pub fn new(client: Steered, door: Door, version: Version, log: Log, patience: Duration) -> Bench {
-        Bench { client, door, version, log, patience, connections: 0 }
+        Bench { client, door, version, log, patience }
     }
 
     /// The version that the case runs in.
@@ -232,12 +234,52 @@ impl Bench {
     /// # Errors
     /// If none comes.
     pub async fn accept(&mut self) -> Result<Wire, Failure> {
+        let stream = self.connection().await?;
+        Ok(self.wire(stream))
+    }
+
+    async fn connection(&mut self) -> Result<AnyStream, Failure> {
         let none = || Failure::new("a connection from the client", "none");
-        let stream = tokio::time::timeout(self.patience, self.door.next()).await.ok().flatten().ok_or_else(none)?;
-        self.connections += 1;
+        tokio::time::timeout(self.patience, self.door.next()).await.ok().flatten().ok_or_else(none)
+    }
+
+    fn wire(&self, stream: AnyStream) -> Wire {
         let names: [Name; 2] = ["client".into(), "suite".into()];
         let [client, broker] = &names;
-        Ok(Wire::new(&self.log, stream, self.version, Way::Down, [client, broker], self.patience))
+        Wire::new(&self.log, stream, self.version, Way::Down, [client, broker], self.patience)
+    }
+
+    /// Lets the client connect over WebSocket and takes its request to upgrade the connection.
+    ///
+    /// # Errors
+    /// [`Stop::Skipped`] if the client has no WebSocket, [`Stop::Setup`] if no request comes.
+    pub async fn upgrading(&mut self, order: ConnectOrder) -> Result<(Head, AnyStream, Bytes), Stop> {
+        self.needs("websocket")?;
+        self.start(ConnectOrder { websocket: Some("/mqtt".to_owned()), ..order }).await?;
+        let mut stream = self.connection().await.setup()?;
+        let head = tokio::time::timeout(self.patience, Head::read(&mut stream)).await;
+        let head = head.unwrap_or_else(|_| Err("nothing".to_owned()));
+        let (head, rest) = head.map_err(|why| Stop::Setup(Failure::new("a request to upgrade to WebSocket", why)))?;
+        Ok((head, stream, rest))
+    }
+
+    /// Lets the client connect over WebSocket, and takes its CONNECT. What the suite sends is framed like this.
+    ///
+    /// # Errors
+    /// [`Stop::Skipped`] if the client has no WebSocket, [`Stop::Setup`] if no CONNECT comes.
+    pub async fn dialled_over_websocket(
+        &mut self,
+        order: ConnectOrder,
+        framing: Framing,
+    ) -> Result<(Wire, Frames), Stop> {
+        let (request, mut stream, rest) = self.upgrading(order).await?;
+        let answer = websocket::answer(&request, MQTT);
+        let sent = websocket::send_head(&mut stream, &answer).await;
+        sent.map_err(|error| Stop::Setup(Failure::new("a connection that stands", error.to_string())))?;
+        let (stream, frames) = WebSocket::new(stream, &rest, End::Server, framing);
+        let mut wire = self.wire(Box::new(stream));
+        wire.connect().await.setup()?;
+        Ok((wire, frames))
     }
 
     /// Lets the client connect, accepts it and takes its CONNECT. What answers is the case's matter.

@@ -16,11 +16,6 @@ const EXCUSED: &[(Role, &str, &str)] = &[
     ),
     (
         Role::Server,
-        "v5/MQTT-3.2.2-20",
-        "whether CONNACK has user properties is the server's own choice, and nothing a client sends makes it add any",
-    ),
-    (
-        Role::Server,
         "v3.1.1/MQTT-4.8.0-2",
         "no wire shows why a connection ended, and in our broker nothing can fail for a moment: it is a state machine \
          without I/O, and a store that fails ends the process and with it every connection",

@@ -4,13 +4,18 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::abilities::Abilities;
 use super::raw::RawConnect;
+use super::relay::AnyStream;
 use super::setup::Setup;
 use super::target::Place;
 use super::verdict::{Failure, Otherwise, Stop, ensure};
+use super::websocket::{self, End, Frames, Framing, Head, WebSocket};
 use super::wire::{Log, Wire, text};
 use crate::codec::{ConnAck, Connect, Packet, Properties, Property, Publish, Qos, Text, Value, Version};
+use crate::live::websocket::MQTT;
 use crate::trace::{Name, Way};
 
 /// The end of a case's client identifiers, after what makes them unlike those of other cases and runs.
@@ -142,12 +147,12 @@ impl Lab {
     }
 
     /// A message on a topic of the case's own.
-    pub fn publish(&self, topic: &str, payload: impl Into<bytes::Bytes>, qos: Qos) -> Publish {
+    pub fn publish(&self, topic: &str, payload: impl Into<Bytes>, qos: Qos) -> Publish {
         Publish { topic: text(&self.topic(topic)), payload: payload.into(), qos, ..Publish::default() }
     }
 
     /// As [`Lab::publish`], with RETAIN. Cleaned up at the end.
-    pub fn retained(&self, topic: &str, payload: impl Into<bytes::Bytes>, qos: Qos) -> Publish {
+    pub fn retained(&self, topic: &str, payload: impl Into<Bytes>, qos: Qos) -> Publish {
         let publish = Publish { retain: true, ..self.publish(topic, payload, qos) };
         self.traces.borrow_mut().retained.push(publish.topic.clone());
         publish
@@ -166,9 +171,44 @@ impl Lab {
             Ok(Err(error)) => return Err(unreachable(error.to_string())),
             Err(_) => return Err(unreachable("no answer to the dial".to_owned())),
         };
+        Ok(self.wire(name, stream))
+    }
+
+    fn wire(&self, name: &str, stream: AnyStream) -> Wire {
         let names: [Name; 2] = [name.into(), "target".into()];
         let [client, broker] = &names;
-        Ok(Wire::new(&self.log, stream, self.version, Way::Up, [client, broker], self.patience))
+        Wire::new(&self.log, stream, self.version, Way::Up, [client, broker], self.patience)
+    }
+
+    /// Asks for an upgrade to WebSocket on a new connection, offering these subprotocols. Gives back the answer, the
+    /// connection, and what came behind the answer.
+    ///
+    /// # Errors
+    /// [`Stop::Setup`] if none comes, [`Stop::Skipped`] if the target has no WebSocket.
+    pub async fn upgrade(&self, offered: &str) -> Result<(Head, AnyStream, Bytes), Stop> {
+        let Some((dial, host, path)) = self.place.upgrade() else {
+            return Err(Stop::Skipped("the target is not reached over WebSocket".to_owned()));
+        };
+        let asked = async {
+            let mut stream = dial.await.map_err(|error| error.to_string())?;
+            let request = websocket::request(host, path, offered);
+            websocket::send_head(&mut stream, &request).await.map_err(|error| error.to_string())?;
+            let (head, rest) = Head::read(&mut stream).await?;
+            Ok((head, stream, rest))
+        };
+        let answer = tokio::time::timeout(self.patience, asked).await.unwrap_or_else(|_| Err("nothing".to_owned()));
+        answer.map_err(|why: String| Stop::Setup(Failure::new("an answer to a request to upgrade", why)))
+    }
+
+    /// A connection over WebSocket, on which nothing has been sent yet, and its frames.
+    ///
+    /// # Errors
+    /// [`Stop::Setup`] if it does not come about.
+    pub async fn websocket(&self, name: &str, framing: Framing) -> Result<(Wire, Frames), Stop> {
+        let (head, stream, rest) = self.upgrade(MQTT).await?;
+        ensure(head.upgrades(), "the upgrade to WebSocket", head.first).setup()?;
+        let (stream, frames) = WebSocket::new(stream, &rest, End::Client, framing);
+        Ok((self.wire(name, Box::new(stream)), frames))
     }
 
     /// Dials and sends this CONNECT. What comes back is the case's matter.

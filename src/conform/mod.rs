@@ -9,6 +9,7 @@
 //! | `lab` | what a case for brokers works with |
 //! | `bench` | what a case for clients works with |
 //! | `wire` | the suite's end of one connection |
+//! | `websocket` | the suite's end of a WebSocket, frame by frame |
 //! | `raw` | a CONNECT put together by hand, to be broken |
 //! | `verdict` | how a case ends |
 //! | `setup` | what a case needs of its target |
@@ -16,6 +17,7 @@
 //! | `steered/` | clients that are checked: ours, a command; the line protocol |
 //! | `relay` | something between the ends of a connection that may change what passes |
 //! | `abilities` | what a broker says that it can do |
+//! | `pulse` | tells whether the machine lets the suite run in time |
 //! | `run` | runs cases, side by side where there is real time |
 //! | `result` | what came of a run, by case and by statement |
 //! | `coverage` | which statement is claimed by what, or excused why |
@@ -28,6 +30,7 @@ pub mod case;
 pub mod client;
 pub mod coverage;
 pub mod lab;
+mod pulse;
 pub mod raw;
 pub mod relay;
 pub mod result;
@@ -38,6 +41,7 @@ pub mod steered;
 pub mod suite;
 pub mod target;
 pub mod verdict;
+pub mod websocket;
 pub mod wire;
 
 pub use case::{Case, Run};

@@ -20,6 +20,11 @@ pub trait Tamper: Send {
     /// A whole packet is on its way, or bytes that are none. What goes on is what is put into `onward`.
     fn passes(&mut self, version: Version, way: Way, bytes: Bytes, onward: &mut Onward);
 
+    /// Whether it wants bytes as they come, not packet by packet: for streams that hold something else than MQTT.
+    fn takes_bytes(&self) -> bool {
+        false
+    }
+
     /// The side that sends `way` has closed its end.
     fn ends(&mut self, way: Way, onward: &mut Onward) {
         onward.end(way);
@@ -97,7 +102,7 @@ async fn carry(near: AnyStream, far: AnyStream, mut tamper: Option<Box<dyn Tampe
     tokio::spawn(read(far_read, Way::Down, arrivals));
     let writers = [write(far_write, segments), write(near_write, segments)];
     let mut packets = [Reader::new(u32::MAX), Reader::new(u32::MAX)];
-    let mut garbage = [false; 2];
+    let mut garbage = [tamper.as_ref().is_some_and(|tamper| tamper.takes_bytes()); 2];
     let mut version = Version::V5;
     while let Some(came) = arrived.recv().await {
         let mut onward = Onward::default();

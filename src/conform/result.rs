@@ -25,7 +25,7 @@ pub enum Verdict {
     Advice,
     /// It could not be tried, and why.
     Skipped,
-    /// It cannot be tried by anybody, and why.
+    /// There is nothing in the target that could break it, or nobody can try it; and why.
     Excused,
 }
 
@@ -54,6 +54,7 @@ impl CaseResult {
             Err(Stop::Failed(_)) => Verdict::Fail,
             Err(Stop::Advice(_)) => Verdict::Advice,
             Err(Stop::Setup(_) | Stop::Skipped(_)) => Verdict::Skipped,
+            Err(Stop::Excused(_)) => Verdict::Excused,
         }
     }
 
@@ -62,8 +63,13 @@ impl CaseResult {
         match self.outcome.as_ref().err()? {
             Stop::Failed(failure) | Stop::Advice(failure) => Some(words(failure)),
             Stop::Setup(failure) => Some(format!("the set-up did not come about: {}", words(failure))),
-            Stop::Skipped(why) => Some(why.clone()),
+            Stop::Skipped(why) | Stop::Excused(why) => Some(why.clone()),
         }
+    }
+
+    /// Whether it did not come to a good end, nor was skipped.
+    pub fn went_wrong(&self) -> bool {
+        !matches!(self.outcome, Ok(()) | Err(Stop::Skipped(_) | Stop::Excused(_)))
     }
 
     /// Whether it could not be tried although it should have been possible.
@@ -161,6 +167,9 @@ fn settle(role: Role, result: &mut StatementResult, cases: &[CaseResult]) {
         Verdict::Advice
     } else if verdicts.contains(&Verdict::Pass) || result.exercised > 0 {
         Verdict::Pass
+    } else if !verdicts.is_empty() && verdicts.iter().all(|verdict| *verdict == Verdict::Excused) {
+        result.why = cases[result.cases[0]].why();
+        Verdict::Excused
     } else if let Some(reason) = coverage::excuse(role, result.id) {
         result.why = Some(reason.to_owned());
         Verdict::Excused

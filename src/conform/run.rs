@@ -13,6 +13,7 @@ use super::abilities::Abilities;
 use super::bench::{Bench, Door};
 use super::case::Run;
 use super::lab::Lab;
+use super::pulse::Pulse;
 use super::relay::{self, AnyStream, Segments, Tampering};
 use super::result::{CaseResult, Death, Report, by_statement};
 use super::setup::Setup;
@@ -28,6 +29,9 @@ const LONGEST: Duration = Duration::from_secs(600);
 /// How long a client in memory may take to do something, in simulated time.
 const CLIENT_PATIENCE: Duration = Duration::from_secs(5);
 
+/// So far lie the numbers apart from which one case makes its names when it runs again.
+const ATTEMPT: usize = 0x1000;
+
 /// How often a target that is started again is asked whether it is there.
 const RESTART_TRIES: usize = 50;
 
@@ -37,6 +41,14 @@ pub enum RunError {
     /// The operating system refused what is needed.
     #[error("cannot start: {0}")]
     System(#[from] std::io::Error),
+    /// Something is there, but lets nobody in.
+    #[error("{target} is there, but answers {why}: is it an MQTT broker, and are user and password right?")]
+    NoEntry {
+        /// The target.
+        target: String,
+        /// What it answers.
+        why: String,
+    },
     /// The target does not answer.
     #[error("{target} cannot be reached: {why}")]
     Unreachable {
@@ -76,8 +88,11 @@ pub fn check_broker(
     let (mut cases, deaths) = match target {
         Target::Ours(_) => (in_simulated_time(target, chosen, options, &mut done)?, Vec::new()),
         Target::Address(address) => {
-            let run = LiveRun { target, address, options, results: Vec::new(), deaths: Vec::new() };
-            real()?.block_on(LocalSet::new().run_until(run.all(chosen, &mut done)))?
+            let run = async {
+                let (results, deaths, pulse) = (Vec::new(), Vec::new(), Pulse::start());
+                LiveRun { target, address, options, results, deaths, pulse }.all(chosen, &mut done).await
+            };
+            real()?.block_on(LocalSet::new().run_until(run))?
         }
     };
     let place = |result: &CaseResult| {
@@ -113,73 +128,104 @@ struct LiveRun<'a> {
     options: &'a Options,
     results: Vec<CaseResult>,
     deaths: Vec<Death>,
+    pulse: Pulse,
 }
 
 impl LiveRun<'_> {
-    /// Runs the cases side by side. If the target dies and can be started again, the cases that ran then run again one
-    /// by one, so that the one that kills it is known; the others go on.
+    /// Runs the cases side by side. If the target dies and can be started again, the cases that ran then run again one by
+    /// one, so that the one that kills it is known; then the others go on.
     async fn all(
         mut self,
         chosen: &[Chosen],
         done: &mut impl FnMut(&CaseResult),
     ) -> Result<(Vec<CaseResult>, Vec<Death>), RunError> {
         let abilities = Rc::new(abilities(self.target).await?);
-        let mut waiting: Vec<(usize, Chosen)> = chosen.iter().copied().enumerate().collect();
-        let mut at_a_time = self.options.side_by_side;
+        let mut waiting: Vec<Numbered> = chosen.iter().copied().enumerate().collect();
         while !waiting.is_empty() {
-            let batch: Vec<_> =
-                if at_a_time == 1 { waiting.drain(..1).collect() } else { std::mem::take(&mut waiting) };
-            let (suspects, left) = self.batch(&batch, at_a_time, &abilities, done).await;
+            let (suspects, left) = self.batch(&waiting, self.options.side_by_side, &abilities, done).await;
+            waiting = left;
             if suspects.is_empty() {
                 continue;
             }
-            let restarted = self.restart().await;
-            if !restarted || suspects.len() == 1 {
-                let during: Vec<Chosen> = suspects.iter().map(|(_, chosen)| *chosen).collect();
-                for chosen in &during {
-                    self.skip(*chosen, "the target died while it ran", done);
-                }
-                self.deaths.push(Death { during, restarted });
-                waiting.splice(..0, left);
+            let mut restarted = self.restart().await;
+            if restarted && suspects.len() > 1 {
+                restarted = self.one_by_one(&suspects, &abilities, done).await;
             } else {
-                waiting.splice(..0, suspects.into_iter().chain(left));
-                at_a_time = 1;
+                self.died(&suspects, restarted, done);
             }
             if !restarted {
-                for (_, chosen) in std::mem::take(&mut waiting) {
-                    self.skip(chosen, "the target had died", done);
-                }
+                self.skip(&std::mem::take(&mut waiting), "the target had died", done);
             }
         }
         Ok((self.results, self.deaths))
     }
 
-    fn skip(&mut self, chosen: Chosen, why: &str, done: &mut impl FnMut(&CaseResult)) {
-        let result = finish(chosen, Err(Stop::Skipped(why.to_owned())), &Log::new(), Role::Server);
-        done(&result);
-        self.results.push(result);
+    /// Runs the cases during which the target died again, each by itself. Whether the target is there at the end.
+    async fn one_by_one(
+        &mut self,
+        suspects: &[Numbered],
+        abilities: &Rc<Abilities>,
+        done: &mut impl FnMut(&CaseResult),
+    ) -> bool {
+        let before = self.deaths.len();
+        for (place, suspect) in suspects.iter().enumerate() {
+            let (again, _) = self.batch(&[*suspect], 1, abilities, done).await;
+            if again.is_empty() {
+                continue;
+            }
+            let restarted = self.restart().await;
+            self.died(&again, restarted, done);
+            if !restarted {
+                self.skip(&suspects[place + 1..], "the target had died", done);
+                return false;
+            }
+        }
+        if self.deaths.len() == before {
+            // None of them does it alone.
+            let during = suspects.iter().map(|(_, chosen)| *chosen).collect();
+            self.deaths.push(Death { during, restarted: true });
+        }
+        true
+    }
+
+    /// The target died while these ran.
+    fn died(&mut self, during: &[Numbered], restarted: bool, done: &mut impl FnMut(&CaseResult)) {
+        self.skip(during, "the target died while it ran", done);
+        self.deaths.push(Death { during: during.iter().map(|(_, chosen)| *chosen).collect(), restarted });
+    }
+
+    fn skip(&mut self, cases: &[Numbered], why: &str, done: &mut impl FnMut(&CaseResult)) {
+        for (_, chosen) in cases {
+            let result = finish(*chosen, Err(Stop::Skipped(why.to_owned())), &Log::new(), Role::Server);
+            done(&result);
+            self.results.push(result);
+        }
     }
 
     /// Runs cases, so many at a time. Where the target dies: the cases that ran then, and those that had not begun.
     async fn batch(
         &mut self,
-        batch: &[(usize, Chosen)],
+        batch: &[Numbered],
         at_a_time: usize,
         abilities: &Rc<Abilities>,
         done: &mut impl FnMut(&CaseResult),
-    ) -> (Vec<(usize, Chosen)>, Vec<(usize, Chosen)>) {
+    ) -> (Vec<Numbered>, Vec<Numbered>) {
         let room = Rc::new(Semaphore::new(at_a_time.max(1)));
         let dead = Rc::new(Cell::new(false));
         let (ends, mut ended) = mpsc::unbounded_channel();
         for (number, chosen) in batch.iter().copied() {
             let (target, abilities, room, ends) = (self.target.clone(), abilities.clone(), room.clone(), ends.clone());
-            let (dead, prefix) = (dead.clone(), prefix(self.options, number));
+            let (dead, pulse, options) = (dead.clone(), self.pulse.clone(), self.options.clone());
             tokio::task::spawn_local(async move {
                 let _permit = room.acquire().await;
                 let mut end = End::NotBegun;
                 if !dead.get() {
-                    let result = broker_case(&target, chosen, &abilities, prefix).await;
-                    let suspicious = result.outcome.is_err() && !matches!(result.outcome, Err(Stop::Skipped(_)));
+                    let try_it = async |attempt| {
+                        let prefix = prefix(&options, number + attempt * ATTEMPT);
+                        broker_case(&target, chosen, &abilities, prefix).await
+                    };
+                    let result = pulse.unless_starved(try_it, CaseResult::went_wrong).await;
+                    let suspicious = result.went_wrong();
                     if suspicious && !dead.get() && !is_alive(&target).await {
                         dead.set(true);
                     }
@@ -220,6 +266,9 @@ impl LiveRun<'_> {
     }
 }
 
+/// A case, and the number from which its names are made.
+type Numbered = (usize, Chosen);
+
 /// How a case of a live run ended.
 enum End {
     /// By itself.
@@ -233,7 +282,7 @@ enum End {
 /// Whether the target answers.
 async fn is_alive(target: &Target) -> bool {
     for _ in 0..2 {
-        if abilities(target).await.is_ok_and(|abilities| !abilities.versions.is_empty()) {
+        if abilities(target).await.is_ok() {
             return true;
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
@@ -245,8 +294,9 @@ async fn abilities(target: &Target) -> Result<Abilities, RunError> {
     let unreachable = |why: String| RunError::Unreachable { target: target.name(), why };
     let place = target.place(Setup::Plain).map_err(unreachable)?;
     Abilities::ask(&place, "simrunprobe").await.map_err(|stop| match stop {
-        Stop::Failed(failure) | Stop::Advice(failure) | Stop::Setup(failure) => unreachable(failure.actual),
-        Stop::Skipped(why) => unreachable(why),
+        Stop::Failed(failure) => RunError::NoEntry { target: target.name(), why: failure.actual },
+        Stop::Advice(failure) | Stop::Setup(failure) => unreachable(failure.actual),
+        Stop::Skipped(why) | Stop::Excused(why) => unreachable(why),
     })
 }
 
@@ -346,7 +396,7 @@ async fn our_client_case(ours: &OurClient, chosen: Chosen) -> CaseResult {
         };
         let (dials, streams) = mpsc::unbounded_channel::<AnyStream>();
         let tamper = ours.tamper.clone();
-        let dial: steered::Dial = Rc::new(move |_| {
+        let dial: steered::Dial = Rc::new(move |order| {
             let (near, far) = tokio::io::duplex(1 << 20);
             let near: AnyStream = Box::new(near);
             let near = match &tamper {
@@ -354,9 +404,13 @@ async fn our_client_case(ours: &OurClient, chosen: Chosen) -> CaseResult {
                 Some(make) => relay::before(near, Some(make()), Segments::Alike),
                 None => near,
             };
-            let stood = dials.send(Box::new(far)).is_ok();
-            let result = if stood { Ok(near) } else { Err(std::io::ErrorKind::ConnectionRefused.into()) };
-            Box::pin(std::future::ready(result))
+            let (stood, order) = (dials.send(Box::new(far)).is_ok(), order.clone());
+            Box::pin(async move {
+                if !stood {
+                    return Err(std::io::ErrorKind::ConnectionRefused.into());
+                }
+                steered::within(near, &order).await
+            })
         });
         let client = steered::ours(dial);
         let mut bench = Bench::new(client, Door::Memory(streams), chosen.version, log.clone(), CLIENT_PATIENCE);
@@ -408,15 +462,21 @@ async fn client_cases(
 ) -> (Vec<CaseResult>, Vec<Death>) {
     let room = Rc::new(Semaphore::new(options.side_by_side.clamp(1, PROCESSES)));
     let (results, mut finished) = mpsc::unbounded_channel();
+    let pulse = Pulse::start();
     for chosen in chosen.iter().copied() {
-        let (command, room, results) = (command.to_owned(), room.clone(), results.clone());
+        let (command, room, results, pulse) = (command.to_owned(), room.clone(), results.clone(), pulse.clone());
         let speaks = versions.iter().any(|version| version == steered::protocol::spelling(chosen.version));
         tokio::task::spawn_local(async move {
             let _permit = room.acquire().await;
-            let log = Log::new();
-            let case = command_case(&command, chosen, speaks, &log);
-            let (outcome, died) = tokio::time::timeout(LONGEST, case).await.unwrap_or_else(|_| (Err(stuck()), false));
-            let _ = results.send((finish(chosen, outcome, &log, Role::Client), died));
+            let try_it = async |_| {
+                let log = Log::new();
+                let case = command_case(&command, chosen, speaks, &log);
+                let ended = tokio::time::timeout(LONGEST, case).await;
+                let (outcome, died) = ended.unwrap_or_else(|_| (Err(stuck()), false));
+                (finish(chosen, outcome, &log, Role::Client), died)
+            };
+            let result = pulse.unless_starved(try_it, |(result, died)| !died && result.went_wrong()).await;
+            let _ = results.send(result);
         });
     }
     drop(results);

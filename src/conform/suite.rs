@@ -133,3 +133,19 @@ pub fn choose(role: Role, selections: &[Selection]) -> Vec<Chosen> {
         .collect();
     each.filter(|chosen| selections.is_empty() || selections.iter().any(|selection| selection.takes(*chosen))).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// A case is selected, and stands in reports, by its name.
+    #[test]
+    fn no_two_cases_of_a_role_have_one_name() {
+        let mut names = BTreeSet::new();
+        let twice: Vec<&str> =
+            cases().filter(|case| !names.insert((case.role(), case.name))).map(|case| case.name).collect();
+        assert_eq!(twice, Vec::<&str>::new());
+    }
+}

@@ -1,5 +1,7 @@
 //! How a case ends: it runs to its end, or stops for one of these reasons.
 
+use crate::codec::{PacketType, Property};
+
 /// What a case comes to.
 pub type Outcome = Result<(), Stop>;
 
@@ -14,6 +16,9 @@ pub enum Stop {
     Setup(Failure),
     /// The target cannot be asked this, and why.
     Skipped(String),
+    /// The target never does what the statement sets a limit to, and nothing that the suite could send makes it: it has
+    /// nothing to break. What it does not do.
+    Excused(String),
 }
 
 /// What was expected and what came instead.
@@ -33,6 +38,16 @@ impl Failure {
 
     fn about(self, what: &str) -> Failure {
         Failure::new(format!("{what}: {}", self.expected), self.actual)
+    }
+}
+
+impl Stop {
+    /// The target's packet of this type never has this property.
+    pub fn never_has(packet: PacketType, property: Property) -> Stop {
+        let (packet, property) = (packet.name(), property.name());
+        Stop::Excused(format!(
+            "the target's {packet} has no {property}, which is its own choice: it has none to leave out"
+        ))
     }
 }
 
@@ -84,7 +99,7 @@ impl<T> Otherwise<T> for Result<T, Stop> {
             Stop::Failed(failure) => Stop::Failed(failure.about(what)),
             Stop::Advice(failure) => Stop::Advice(failure.about(what)),
             Stop::Setup(failure) => Stop::Setup(failure.about(what)),
-            Stop::Skipped(why) => Stop::Skipped(why),
+            Stop::Skipped(_) | Stop::Excused(_) => stop,
         })
     }
 

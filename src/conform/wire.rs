@@ -79,6 +79,9 @@ impl Log {
     }
 }
 
+/// How long the other side may still take to close after it has answered what came later.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// One connection, seen from the suite.
 pub struct Wire {
     log: Log,
@@ -707,16 +710,19 @@ impl Wire {
         .await
     }
 
-    /// Waits until the other side closes the connection, and gives back all packets that came before and were not asked
+    /// Waits until the other side closes the connection (not much longer once it has answered a PINGREQ), and gives back all packets that came before and were not asked
     /// for. To be used through `Lab::closed` and `Bench::closed`, which see that the target is alive.
     ///
     /// # Errors
     /// If it stays open.
     pub(super) async fn closed(&mut self) -> Result<Vec<Packet>, Failure> {
-        let until = deadline(self.patience);
+        let mut until = deadline(self.patience);
         while self.end.is_none() {
             if !self.read_until(until).await {
                 return Err(Failure::new("the connection closed", self.instead()));
+            }
+            if matches!(self.inbox.back(), Some(Packet::PingResp)) {
+                until = until.min(deadline(GRACE));
             }
         }
         Ok(self.inbox.drain(..).collect())

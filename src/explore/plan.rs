@@ -36,6 +36,15 @@ impl Plan {
         Ok(Plan::of(&loaded.scenario, &text))
     }
 
+    /// Reads a scenario; `name` is what a diagnosis calls it.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn of_text(name: &str, text: &[u8]) -> Result<Plan, Box<Diagnosis>> {
+        let loaded = scenario::parse(name, text)?;
+        Ok(Plan::of(&loaded.scenario, &String::from_utf8_lossy(text)))
+    }
+
     fn of(scenario: &Scenario, text: &str) -> Plan {
         let written = serde_yaml::from_str::<Value>(text).ok();
         let mut head = written.and_then(|value| value.as_mapping().cloned()).unwrap_or_default();

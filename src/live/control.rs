@@ -113,6 +113,11 @@ impl Control {
         sent
     }
 
+    /// Lets the broker's thread look around.
+    pub(super) fn ring(&self) {
+        self.bell.ring();
+    }
+
     /// Every client is told, and the broker ends.
     pub async fn shut_down(&self) {
         self.send(Mail::Shutdown).await;

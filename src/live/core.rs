@@ -18,6 +18,7 @@ use slab::Slab;
 
 use super::Clock;
 use super::control::{Control, Mail, Mailbox, control};
+use super::disk::{Disk, Opened, Told};
 use super::outgoing::Outgoing;
 use super::verify::Verifiers;
 use super::witness::Witness;
@@ -25,7 +26,7 @@ use crate::broker::{Arrival, Broker, Config, Input, Output, Peer, Verdict};
 use crate::codec::Frame;
 use crate::drive::{Carried, Carrier, HIGH_WATER, LINGER, LOW_WATER, Line, cause_of};
 use crate::link::{Cause, LinkId};
-use crate::store::Restored;
+use crate::store::Mark;
 use crate::time::Time;
 
 /// How much is read from one connection in one turn.
@@ -44,6 +45,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const LETTERS: usize = 1024;
 /// How many empty buffers are kept.
 const SPARE: usize = 1024;
+
+/// With more outputs than this waiting for the disk nothing more is taken in.
+const HELD_BACK: usize = 1 << 16;
 
 /// The bits of a [`LinkId`] that say where the connection stands; those above count connections.
 const PLACE_BITS: u32 = 24;
@@ -78,6 +82,11 @@ pub(super) struct Core {
     #[allow(clippy::vec_box)] // The boxes are what is passed on.
     spare: Vec<Box<Outgoing>>,
     witness: Option<Witness>,
+    disk: Option<Disk>,
+    /// What the broker knows to be durable.
+    stored: Mark,
+    /// A letter that waits until the disk is not congested.
+    held: Option<Mail>,
     /// What holds passwords against hashes.
     verifiers: Verifiers,
     /// When to end whatever is still open.
@@ -142,7 +151,12 @@ impl Core {
     ///
     /// # Errors
     /// If the operating system gives us no way to wait for them.
-    pub(super) fn new(config: Config, listeners: Vec<std::net::TcpListener>, clock: Clock) -> io::Result<Core> {
+    pub(super) fn new(
+        config: Config,
+        listeners: Vec<std::net::TcpListener>,
+        clock: Clock,
+        opened: Option<Opened>,
+    ) -> io::Result<Core> {
         let poll = Poll::new()?;
         let (control, mailbox) = control(mio::Waker::new(poll.registry(), BELL)?);
         let mut ready = Vec::new();
@@ -152,9 +166,21 @@ impl Core {
             poll.registry().register(&mut socket, Token(LISTENERS + place), Interest::READABLE)?;
             ready.push(Listener { socket, ready: false, pause: Time::ZERO });
         }
+        let (restored, disk) = match opened {
+            Some(mut opened) => {
+                let bell = control.clone();
+                let restored = std::mem::take(&mut opened.restored);
+                let told = move |told| {
+                    log(&told);
+                    bell.ring();
+                };
+                (restored, Some(opened.start(told)?))
+            }
+            None => Default::default(),
+        };
         let now = clock.now();
         Ok(Core {
-            broker: Broker::new(config, Restored::default(), now),
+            broker: Broker::new(config, restored, now),
             clock,
             now,
             poll,
@@ -169,6 +195,9 @@ impl Core {
             lingering: VecDeque::new(),
             spare: Vec::new(),
             witness: None,
+            disk,
+            stored: Mark(0),
+            held: None,
             verifiers: Verifiers::default(),
             ending: None,
         })
@@ -191,6 +220,9 @@ impl Core {
             if self.is_over() {
                 return Ok(());
             }
+            if self.disk.as_ref().is_some_and(Disk::has_failed) {
+                return Err(io::Error::other("what it promises cannot be kept any more"));
+            }
             match self.poll.poll(&mut events, self.patience()) {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
                 _ => {}
@@ -207,10 +239,26 @@ impl Core {
         let waiting = self.listeners.iter().filter(|listener| listener.ready).map(|listener| listener.pause);
         let lingering = self.lingering.front().map(|(due, _)| *due);
         let due = waiting.chain(lingering).chain(self.broker.next_timeout()).chain(self.ending);
-        if !self.unread.is_empty() || !self.mailbox.mail.is_empty() {
+        let can_go_on = !self.unread.is_empty() || !self.mailbox.mail.is_empty();
+        if can_go_on && !self.is_held_back() {
             return Some(Duration::ZERO);
         }
         due.min().map(|due| due.since(self.now))
+    }
+
+    /// Whether the disk has so much to do that nothing more is to be taken in. Its thread rings when that is over.
+    fn is_held_back(&self) -> bool {
+        self.disk.as_ref().is_some_and(|disk| disk.is_congested() || self.broker.waiting() > HELD_BACK)
+    }
+
+    /// Tells the broker what has become durable.
+    fn see_disk(&mut self) {
+        let Some(disk) = &self.disk else { return };
+        let stored = disk.stored();
+        if stored > self.stored {
+            self.stored = stored;
+            self.handle(Input::Stored(stored));
+        }
     }
 
     fn turn(&mut self, events: &Events) -> std::ops::ControlFlow<()> {
@@ -221,17 +269,24 @@ impl Core {
                 Token(place) => self.ready(place - CONNECTIONS, event),
             }
         }
-        for link in std::mem::take(&mut self.unread) {
-            self.read(link);
-        }
-        self.accept();
         self.mailbox.silence();
-        for _ in 0..LETTERS {
-            let Ok(letter) = self.mailbox.mail.try_recv() else { break };
-            if matches!(letter, Mail::Stop) {
-                return std::ops::ControlFlow::Break(());
+        self.see_disk();
+        if !self.is_held_back() {
+            for link in std::mem::take(&mut self.unread) {
+                self.read(link);
             }
-            self.letter(letter);
+            self.accept();
+        }
+        for _ in 0..LETTERS {
+            let Some(letter) = self.held.take().or_else(|| self.mailbox.mail.try_recv().ok()) else { break };
+            match letter {
+                Mail::Stop => return std::ops::ControlFlow::Break(()),
+                Mail::Opened(..) | Mail::Carried(..) if self.is_held_back() => {
+                    self.held = Some(letter);
+                    break;
+                }
+                letter => self.letter(letter),
+            }
         }
         self.end_lingering();
         if self.broker.next_timeout().is_some_and(|due| due <= self.now) {
@@ -277,16 +332,22 @@ impl Core {
 
     /// Does what the broker wants done.
     fn settle(&mut self) {
+        while let Some(notice) = self.broker.poll_notice() {
+            super::log::notice(notice);
+        }
         while let Some(output) = self.broker.poll() {
             match output {
                 Output::Send(link, frame) => self.send(link, &frame),
                 Output::Close(link, cause) => self.close(link, &cause),
+                Output::Store(changes, mark) => match &self.disk {
+                    Some(disk) => disk.write(changes, mark),
+                    None => self.broker.handle(self.now, Input::Stored(mark)),
+                },
                 Output::Verify(link, check) => {
                     if !self.verifiers.check(link, check, &self.control) {
                         self.broker.handle(self.now, Input::Verified(link, Verdict::Busy));
                     }
                 }
-                Output::Store(_, mark) => self.broker.handle(self.now, Input::Stored(mark)),
                 Output::Session(client_id, change) => {
                     if let Some(witness) = &mut self.witness {
                         witness.session(self.now, &client_id, change);
@@ -618,6 +679,18 @@ impl Socket {
             Some(outgoing) => outgoing.write_to(&self.stream),
             None => Ok(true),
         }
+    }
+}
+
+/// Says what the owner should know of the disk.
+fn log(told: &Told) {
+    match told {
+        Told::Stored(_) => {}
+        Told::Failing(why) => {
+            tracing::error!("the disk cannot be written ({why}): nothing is acknowledged until it can be; make room");
+        }
+        Told::Recovered => tracing::warn!("the disk can be written again"),
+        Told::Failed(why) => tracing::error!("the disk failed: {why}"),
     }
 }
 

@@ -127,7 +127,7 @@ impl Url {
     }
 
     /// `host:port`, with the brackets of IPv6.
-    fn authority(&self) -> String {
+    pub fn authority(&self) -> String {
         let Url { host, port, .. } = self;
         if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
     }

@@ -25,6 +25,8 @@ pub enum Transport {
     Tcp,
     /// WebSocket.
     WebSocket,
+    /// No MQTT: the page to look at the broker with.
+    Page,
 }
 
 /// Where to listen, and for what.
@@ -53,12 +55,17 @@ impl Listen {
             (Transport::Tcp, Some(_)) => "mqtts",
             (Transport::WebSocket, None) => "ws",
             (Transport::WebSocket, Some(_)) => "wss",
+            (Transport::Page, _) => "http",
         }
     }
 
     /// Its address as clients write it.
     pub fn url(&self) -> String {
-        let path = if self.transport == Transport::WebSocket { "/mqtt" } else { "" };
+        let path = match self.transport {
+            Transport::Tcp => "",
+            Transport::WebSocket => "/mqtt",
+            Transport::Page => "/",
+        };
         format!("{}://{}{path}", self.scheme(), self.address)
     }
 
@@ -66,6 +73,7 @@ impl Listen {
     pub(super) const fn option(&self) -> &'static str {
         match (self.transport, &self.tls) {
             (Transport::WebSocket, None) => "--ws",
+            (Transport::Page, _) => "--web",
             _ => "--listen",
         }
     }
@@ -100,7 +108,7 @@ impl Listen {
             }
         };
         match self.transport {
-            Transport::Tcp => Ok((stream, user)),
+            Transport::Tcp | Transport::Page => Ok((stream, user)),
             Transport::WebSocket => Ok((Box::new(websocket::accept(stream, packet_maximum).await?), user)),
         }
     }

@@ -6,6 +6,7 @@
 //! | `core` | the thread that owns it, and its plain TCP connections |
 //! | `outgoing` | what waits to be sent on one of them |
 //! | `control` | the way to that thread from others |
+//! | `disk` | its disk, written by a thread of its own |
 //! | `witness` | what happens, as events for those who watch |
 //! | `verify` | passwords held against hashes, on threads of their own |
 //! | `listen` | where clients come in: transport, address, TLS, what is asked of them |
@@ -13,24 +14,31 @@
 //! | `config/` | how it is set up: defaults, profile, file, environment, flags |
 //! | `users` | files of users and hashes of their passwords |
 //! | `scenario` | a scenario in real time: broker, clients, faults |
+//! | `bench` | a load for any broker |
 //! | `client` | our client, for programs of ours that talk to a server |
 //! | `dial` | the way to a server: URLs, TCP, TLS, WebSocket |
 //! | `websocket` | MQTT over WebSocket |
+//! | `log` | what is written down of it |
+//! | `web` | the page, its JSON and its metrics |
 //! | `delay` | a network's latency, which loopback lacks |
 
+pub mod bench;
 pub mod client;
 pub mod config;
 mod control;
 mod core;
 mod delay;
+pub mod disk;
 
 pub mod dial;
 mod listen;
+pub mod log;
 mod outgoing;
 mod scenario;
 pub mod tls;
 pub mod users;
 mod verify;
+pub mod web;
 pub mod websocket;
 mod witness;
 
@@ -38,6 +46,7 @@ use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -49,6 +58,7 @@ use crate::broker::{AccessRule, Config, Credential};
 use crate::time::Time;
 
 use self::core::Core;
+use self::disk::Disk;
 pub use control::Control;
 pub use listen::{Listen, Transport};
 pub use scenario::{Played, Terms, play};
@@ -62,6 +72,12 @@ pub enum LiveError {
     /// The address cannot be listened on.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, io::Error),
+    /// The directory for its data cannot be used.
+    #[error("{0}")]
+    Disk(#[from] disk::DiskError),
+    /// Something that it cannot do without failed while it served.
+    #[error("the broker had to stop: {0}")]
+    Stopped(io::Error),
     /// The operating system refused something else that is needed.
     #[error("cannot start: {0}")]
     System(#[from] io::Error),
@@ -79,32 +95,42 @@ pub struct Access {
 }
 
 /// Serves until SIGINT or SIGTERM; then every client is told, what is left is sent, and it returns. A second signal ends
-/// it at once. On SIGHUP `reload` is asked who may come in from now on. `ready` is called with the addresses in use, once clients can connect.
+/// it at once. On SIGHUP `reload` is asked who may come in from now on. `ready` is called with the addresses in use, once
+/// clients can connect.
+///
+/// With a directory for its data it starts from what an earlier broker kept there, and keeps what it promises.
 ///
 /// One thread, the caller's, owns the broker and the plain TCP connections; another one has the tasks that carry all
 /// others, and waits for signals.
 ///
 /// # Errors
-/// If one of the addresses cannot be listened on.
+/// If one of the addresses cannot be listened on, the directory cannot be used, or the disk fails for good.
 pub fn serve(
     config: Config,
     listens: &[Listen],
+    data: Option<&Path>,
     reload: impl FnMut() -> Option<Access> + Send + 'static,
     ready: impl FnOnce(&[Listen]),
 ) -> Result<(), LiveError> {
     raise_descriptors();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let packet_maximum = config.maximum_packet_size;
-    let (mut plain, mut carried, mut local) = (Vec::new(), Vec::new(), Vec::new());
+    let has_users = !config.users.is_empty();
+    let (mut plain, mut carried, mut pages, mut local) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for wanted in listens {
         let listener = wanted.bind()?;
         local.push(Listen { address: listener.local_addr()?, ..wanted.clone() });
-        match wanted.is_plain() {
-            true => plain.push(listener),
-            false => carried.push((wanted.clone(), listener)),
+        match wanted.transport {
+            Transport::Page => pages.push(listener),
+            _ if wanted.is_plain() => plain.push(listener),
+            _ => carried.push((wanted.clone(), listener)),
         }
     }
-    let core = Core::new(Config { seed: chance(), ..config }, plain, Clock::start(1.0))?;
+    let opened = data.map(Disk::open).transpose()?;
+    let begins = opened.as_ref().map_or(Time::ZERO, |opened| opened.now);
+    opened.iter().flat_map(|opened| &opened.remarks).for_each(|remark| tracing::warn!("{remark}"));
+    let config = Config { seed: chance(), durable: opened.is_some(), ..config };
+    let core = Core::new(config, plain, Clock::start(1.0).from(begins), opened)?;
     let control = core.control();
     {
         let _entered = runtime.enter();
@@ -114,10 +140,20 @@ pub fn serve(
             let listener = TcpListener::from_std(listener)?;
             runtime.spawn(listen.carry_all(listener, packet_maximum, control.clone()));
         }
+        for listener in pages {
+            let listener = TcpListener::from_std(listener)?;
+            let door = if has_users { web::Door::of_users(control.clone()) } else { web::Door::Open };
+            runtime.spawn(web::serve(listener, control.clone(), door));
+        }
         runtime.spawn(obey(signals, hangup, reload, control));
     }
     ready(&local);
-    core.run()?;
+    for listen in &local {
+        tracing::info!(transport = listen.scheme(), address = listen.address.to_string(), "listening");
+    }
+    core.run().map_err(LiveError::Stopped)?;
+    log::finish();
+    tracing::info!("ended");
     runtime.shutdown_background();
     Ok(())
 }
@@ -140,6 +176,7 @@ async fn obey(
             }
         }
     }
+    tracing::info!(reason = "a signal", "shutting down: clients are told");
     tell_service_manager("STOPPING=1");
     control.shut_down().await;
     signals.next().await;
@@ -240,22 +277,29 @@ impl Signals {
     }
 }
 
-/// The time since the process began to serve, which may go faster or slower than real time.
+/// The time since the run began, which may go faster or slower than real time.
 #[derive(Clone, Copy, Debug)]
 #[allow(clippy::disallowed_types)] // This is where real time comes from.
 struct Clock {
     started: std::time::Instant,
     speed: f64,
+    /// What it showed then.
+    begins: Time,
 }
 
 impl Clock {
     #[allow(clippy::disallowed_types, clippy::disallowed_methods)]
     fn start(speed: f64) -> Clock {
-        Clock { started: std::time::Instant::now(), speed }
+        Clock { started: std::time::Instant::now(), speed, begins: Time::ZERO }
+    }
+
+    /// The same, for a run that an earlier process began.
+    fn from(self, begins: Time) -> Clock {
+        Clock { begins, ..self }
     }
 
     fn now(&self) -> Time {
         let elapsed = self.started.elapsed();
-        Time::after(if self.speed == 1.0 { elapsed } else { elapsed.mul_f64(self.speed) })
+        self.begins + if self.speed == 1.0 { elapsed } else { elapsed.mul_f64(self.speed) }
     }
 }

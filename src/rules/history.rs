@@ -18,6 +18,7 @@ use crate::broker::SessionChange;
 use crate::codec::{Ack, AckKind, Connect, Packet, Publish, Qos, Reason, Text, Version, decode};
 use crate::link::LinkId;
 use crate::message::Message;
+use crate::time::Time;
 use crate::topic::{Target, TopicFilter, TopicName};
 use crate::trace::{Event, Name, Transfer, What};
 
@@ -33,6 +34,8 @@ pub struct Circumstances {
     pub disk: bool,
     /// The broker may drop what it has no room for.
     pub short_of_room: bool,
+    /// Until when the run was watched, if that is later than its last event.
+    pub ended: Time,
 }
 
 /// Topic and payload: what one application knows another's message by.
@@ -80,7 +83,8 @@ struct History<'a> {
     /// For each publisher, topic and QoS what it said, in order.
     lines: BTreeMap<(Name, String, Qos), Vec<Bytes>>,
     owed: Vec<Owed>,
-    heard: BTreeMap<(Name, Key), usize>,
+    /// How often each was heard, and how many subscriptions matched it at most.
+    heard: BTreeMap<(Name, Key), (usize, usize)>,
     /// For each hearer and line the place of the latest message that it heard for the first time.
     latest: BTreeMap<(Name, Name, String, Qos), usize>,
     findings: Findings,
@@ -93,6 +97,8 @@ struct Link {
     version: Version,
     /// SUBSCRIBE and UNSUBSCRIBE that are not answered.
     requests: BTreeMap<u16, Packet>,
+    /// What the client's topic aliases stand for.
+    aliases: BTreeMap<u16, Text>,
     open: bool,
 }
 
@@ -103,6 +109,8 @@ struct Session {
     /// The client limits the size of packets: what is too large is not sent.
     limited: bool,
     subscriptions: BTreeMap<String, Subscription>,
+    /// Those that a broker forgot when it died: what they brought may still be under way.
+    former: BTreeMap<String, Subscription>,
     /// Packet identifiers of QoS 2 messages from the client that are not released, and of acknowledged QoS 1 messages.
     received: BTreeMap<u16, Key>,
     link: Option<LinkId>,
@@ -131,7 +139,8 @@ impl History<'_> {
         match what {
             What::Opened { link, client, .. } => {
                 let (client, requests) = (client.clone(), BTreeMap::new());
-                let link_of = Link { client, client_id: None, version: Version::V5, requests, open: true };
+                let (version, aliases) = (Version::V5, BTreeMap::new());
+                let link_of = Link { client, client_id: None, version, requests, aliases, open: true };
                 self.links.insert(*link, link_of);
             }
             What::Closed { link, at, .. } => self.closed(*link, at),
@@ -199,8 +208,9 @@ impl History<'_> {
                 }
             }
             (Packet::Publish(publish), false) => {
-                if let Some(client_id) = link.client_id.clone() {
-                    self.received(&client_id, &publish);
+                let topic = link.spelt_out(&publish);
+                if let (Some(client_id), Some(topic)) = (link.client_id.clone(), topic) {
+                    self.received(&client_id, &Publish { topic, ..publish });
                 }
             }
             (Packet::Ack(ack), left) => {
@@ -229,10 +239,12 @@ impl History<'_> {
             persistent,
             limited,
             subscriptions: BTreeMap::new(),
+            former: BTreeMap::new(),
             received: BTreeMap::new(),
             link: None,
         });
         session.version = connect.version;
+        session.former.clear();
         session.persistent = persistent;
         session.limited |= limited;
     }
@@ -273,8 +285,7 @@ impl History<'_> {
 
     /// The broker has got a message: it is owed to every session that has subscribed.
     fn received(&mut self, from: &Text, publish: &Publish) {
-        // A topic that an alias stands for is known to the client alone; scenarios that use aliases are judged by rules.
-        if publish.topic.is_empty() || self.twins.contains(from) {
+        if self.twins.contains(from) {
             return;
         }
         let key = (publish.topic.to_string(), publish.payload.clone());
@@ -287,28 +298,65 @@ impl History<'_> {
             return;
         }
         let Ok(topic) = TopicName::try_from(publish.topic.clone()) else { return };
-        // Whom it is for; and whether some of them may get it in a way that promises nothing.
-        let mut groups: BTreeMap<String, (Vec<Text>, bool)> = BTreeMap::new();
-        for (client_id, session) in &self.sessions {
-            for (filter, subscription) in &session.subscriptions {
-                if !subscription.target.filter().matches(&topic) {
-                    continue;
-                }
-                let own = subscription.no_local && client_id == from;
-                let group = match &subscription.target {
-                    Target::Own(_) => format!("one {client_id}"),
-                    Target::Shared(..) => format!("group {filter}"),
-                };
-                let group = groups.entry(group).or_default();
-                group.0.push(client_id.clone());
-                let twin = self.twins.contains(client_id);
-                group.1 |= own || twin || subscription.qos == Qos::AtMostOnce || session.limited;
-            }
-        }
-        for (sessions, _) in groups.into_values().filter(|(_, unsure)| !unsure) {
+        for (sessions, _) in self.whom_for(&topic, from).into_iter().filter(|(_, promised)| *promised) {
             let unconfirmed = Some((from.clone(), identifier));
             self.owed.push(Owed { key: key.clone(), sessions, unconfirmed, place: self.place });
         }
+    }
+
+    /// Whom a message is for: each session by itself, or the members of a group; and whether that is a promise, or some of
+    /// them may get it at QoS 0 or not at all.
+    fn whom_for(&self, topic: &TopicName, from: &Text) -> Vec<(Vec<Text>, bool)> {
+        let mut alone: Vec<(Vec<Text>, bool)> = Vec::new();
+        let mut groups: BTreeMap<&str, (Vec<Text>, bool)> = BTreeMap::new();
+        for (client_id, session) in &self.sessions {
+            let sure = !self.twins.contains(client_id) && !session.limited && !self.is_changing(client_id, topic);
+            let (mut best, mut own) = (None, false);
+            for (filter, subscription) in &session.subscriptions {
+                if !subscription.target.filter().matches(topic) {
+                    continue;
+                }
+                own |= subscription.no_local && client_id == from;
+                match &subscription.target {
+                    Target::Own(_) => best = best.max(Some(subscription.qos)),
+                    Target::Shared(..) => {
+                        let group = groups.entry(filter).or_insert_with(|| (Vec::new(), true));
+                        group.0.push(client_id.clone());
+                        group.1 &= sure && subscription.qos > Qos::AtMostOnce;
+                    }
+                }
+            }
+            if best > Some(Qos::AtMostOnce) {
+                alone.push((vec![client_id.clone()], sure && !own));
+            }
+        }
+        // Who has asked to join a group may be a member before the answer says so.
+        for (filter, group) in &mut groups {
+            group.1 &= !self.requests().any(|(_, request)| match request {
+                Packet::Subscribe(subscribe) => subscribe.subscriptions.iter().any(|it| *it.filter == **filter),
+                _ => false,
+            });
+        }
+        alone.into_iter().chain(groups.into_values()).collect()
+    }
+
+    /// Requests that are not answered, and who has made them.
+    fn requests(&self) -> impl Iterator<Item = (&Text, &Packet)> {
+        let open = self.links.values().filter(|link| !link.requests.is_empty());
+        open.flat_map(|link| link.client_id.iter().flat_map(|who| link.requests.values().map(move |it| (who, it))))
+    }
+
+    /// Whether this session is about to have other subscriptions that the topic matches.
+    fn is_changing(&self, client_id: &Text, topic: &TopicName) -> bool {
+        let matches = |filter: &Text| {
+            let target = TopicFilter::try_from(filter.clone()).and_then(Target::try_from);
+            target.is_ok_and(|target| target.filter().matches(topic))
+        };
+        self.requests().filter(|(who, _)| *who == client_id).any(|(_, request)| match request {
+            Packet::Subscribe(subscribe) => subscribe.subscriptions.iter().any(|it| matches(&it.filter)),
+            Packet::Unsubscribe(unsubscribe) => unsubscribe.filters.iter().any(matches),
+            _ => false,
+        })
     }
 
     fn acknowledged(&mut self, client_id: &Text, ack: &Ack, left: bool) {
@@ -342,7 +390,7 @@ impl History<'_> {
             .iter_mut()
             .filter(|(_, session)| !disk || !session.persistent)
             .map(|(client_id, session)| {
-                session.subscriptions.clear();
+                session.former = std::mem::take(&mut session.subscriptions);
                 session.received.clear();
                 client_id.clone()
             })
@@ -368,9 +416,9 @@ impl History<'_> {
             Ok(topic) => subscription.target.filter().matches(&topic),
             Err(_) => false,
         };
-        let copies = session.subscriptions.values().filter(matching).count();
-        let shared =
-            session.subscriptions.values().any(|subscription| matches!(subscription.target, Target::Shared(..)));
+        let subscriptions = || session.subscriptions.values().chain(session.former.values());
+        let copies = subscriptions().filter(matching).count();
+        let shared = subscriptions().any(|subscription| matches!(subscription.target, Target::Shared(..)));
         // What is owed to this session alone comes before what any member of its group may get.
         let owed = self.owed.iter().enumerate();
         let due = owed.filter(|(_, owed)| owed.key == key && owed.sessions.contains(&client_id));
@@ -383,9 +431,10 @@ impl History<'_> {
             return;
         }
         let heard = self.heard.entry((client.clone(), key.clone())).or_default();
-        *heard += 1;
-        let (heard, said) = (*heard, self.said.get(&key).copied().unwrap_or_default());
-        if message.qos == Qos::ExactlyOnce && copies <= 1 {
+        *heard = (heard.0 + 1, heard.1.max(copies));
+        let ((heard, most), said) = (*heard, self.said.get(&key).copied().unwrap_or_default());
+        // Without a subscription that is known, nor is how many copies there may be.
+        if message.qos == Qos::ExactlyOnce && copies > 0 && most == 1 {
             // What no application said came from a tool's own bytes, who knows how often.
             let doubled = (said > 0 && heard > said)
                 .then(|| format!("{client} heard {} {heard} times, it was said {said} times", words(&key)));
@@ -446,6 +495,18 @@ impl History<'_> {
 }
 
 impl Link {
+    /// The topic of a PUBLISH, whatever alias stands for it.
+    fn spelt_out(&mut self, publish: &Publish) -> Option<Text> {
+        match publish.properties.topic_alias() {
+            Some(alias) if publish.topic.is_empty() => self.aliases.get(&alias).cloned(),
+            Some(alias) => {
+                self.aliases.insert(alias, publish.topic.detached());
+                Some(publish.topic.clone())
+            }
+            None => Some(publish.topic.clone()),
+        }
+    }
+
     fn request(&mut self, packet: Packet) {
         let identifier = match &packet {
             Packet::Subscribe(subscribe) => subscribe.packet_identifier,

@@ -83,7 +83,8 @@ fn fresh_at_qos_2() -> Watch {
     new_publish(|publish| publish.qos == Qos::ExactlyOnce)
 }
 
-/// PUBACK, PUBREC, PUBREL and PUBCOMP name an exchange of the connection. What was over already may be answered again.
+/// PUBACK, PUBREC, PUBREL and PUBCOMP name an exchange of the connection. What was over already may be answered again,
+/// and who was restarted may go on with what was over.
 fn echo() -> Watch {
     let mut over = std::collections::BTreeSet::new();
     Box::new(move |so_far, saw| {
@@ -98,6 +99,10 @@ fn echo() -> Watch {
         let identifier = ack.packet_identifier;
         let begun = so_far.exchanges(if ack.kind == AckKind::PubRel { Side::Judged } else { Side::Opposite });
         let known = begun.contains_key(&identifier.get()) || over.contains(&identifier);
+        if !known && ack.kind == AckKind::PubRel && so_far.restarted {
+            // Whether PUBCOMP had come, it cannot know: nothing was promised by hearing it.
+            return Silent;
+        }
         Judgement::of(known, || {
             format!("{} for packet identifier {identifier}, which nothing uses", packet.packet_type())
         })

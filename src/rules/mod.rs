@@ -15,6 +15,7 @@
 //! | `identifiers` | packet identifiers and the packets that answer |
 //! | `delivery` | first copies, repeats, order of acknowledgements |
 //! | `history` | what applications said and heard: was each promise of delivery kept? |
+//! | `ledger` | sessions, wills, copies, exchanges: is what outlives a connection as it must be? |
 
 mod connecting;
 mod conversation;
@@ -22,6 +23,7 @@ mod delivery;
 mod form;
 pub mod history;
 mod identifiers;
+pub mod ledger;
 mod limits;
 pub mod statements;
 

@@ -1,12 +1,14 @@
 //! The direct engine: one ordered queue of what happens next. Nothing waits, and idle time costs nothing.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
+use super::crash::{Crash, Crashed, DARK, Flaw};
 use super::disk::{Disk, SYNC};
 use super::ending::Ending;
 use super::faults::{BROKER, Blow, Fault, faults};
 use super::network::{Arrival, Network, Place, Weather};
+use super::platter::Mishap;
 use super::random::{Purpose, Random};
 use super::{Engine, Run, names};
 use crate::broker::{Broker, Peer};
@@ -16,7 +18,7 @@ use crate::scenario::actor::Actor;
 use crate::scenario::{self, Scenario, setup};
 use crate::store::Mark;
 use crate::time::Time;
-use crate::trace::{Name, Recorder, Way};
+use crate::trace::{Name, Recorder, Way, What};
 
 /// What happens next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,6 +31,8 @@ enum Next {
     Synced(Mark, u32),
     /// A machine's timeout may be due.
     Timeout(Place),
+    /// The broker's host has power again after a crash.
+    Restart,
 }
 
 /// A machine's process, which can die and start anew.
@@ -65,6 +69,10 @@ struct Direct<'a> {
     weather: Weather,
     faults: Vec<Fault>,
     disk: Disk,
+    /// Crashes to come, in the order of the disk's operations, and how many there were.
+    crashes: VecDeque<Crash>,
+    crashed: usize,
+    flaw: Option<Flaw>,
     last_link: u64,
     recorder: Recorder,
     ending: Ending,
@@ -74,13 +82,32 @@ struct Direct<'a> {
     run: Run,
 }
 
-/// Runs a scenario.
-pub(super) fn run(scenario: &Scenario, seed: u64) -> Run {
+/// What the trace says of the power of the broker's host.
+fn power_off(began: bool) -> What {
+    What::Fault { word: if began { "power_off" } else { "start" }, names: vec![Name::from(setup::BROKER)], began }
+}
+
+/// Runs a scenario, until `most` things have happened.
+pub(super) fn run(scenario: &Scenario, seed: u64, most: usize) -> Run {
     let mut direct = Direct::new(scenario, seed);
     direct.begin();
-    direct.go();
+    direct.go(most);
     direct.run.packets = direct.recorder.packets();
     direct.run
+}
+
+/// Runs a scenario with crashes of the broker's host.
+pub(super) fn run_with_crashes(scenario: &Scenario, seed: u64, crashes: &[Crash], flaw: Option<Flaw>) -> Crashed {
+    let mut direct = Direct::new(scenario, seed);
+    direct.disk = Disk::flawed(flaw);
+    direct.crashes = crashes.iter().copied().collect();
+    direct.flaw = flaw;
+    direct.plan_crash();
+    direct.begin();
+    direct.go(usize::MAX);
+    direct.run.packets = direct.recorder.packets();
+    let (operations, damaged) = (direct.disk.platter().operations(), direct.disk.damaged());
+    Crashed { run: direct.run, operations, crashes: direct.crashed, damaged }
 }
 
 impl<'a> Direct<'a> {
@@ -110,6 +137,9 @@ impl<'a> Direct<'a> {
             },
             faults: faults(scenario, &names),
             disk: Disk::default(),
+            crashes: VecDeque::new(),
+            crashed: 0,
+            flaw: None,
             last_link: 0,
             recorder: Recorder::new(),
             ending: Ending::of(scenario),
@@ -131,8 +161,8 @@ impl<'a> Direct<'a> {
     }
 
     /// Goes from one thing that happens to the next, until the run is over.
-    fn go(&mut self) {
-        loop {
+    fn go(&mut self, most: usize) {
+        while self.run.trace.len() < most {
             let next = self.queue.peek().map(|Reverse((at, _, _))| *at);
             let over = self.over();
             match (next, over) {
@@ -147,14 +177,22 @@ impl<'a> Direct<'a> {
                 Next::Fault(number) => self.befall(number),
                 Next::Parcel(link, way) => self.network.arrive(at, link, way),
                 Next::Synced(mark, lives) if self.processes[BROKER].lives == lives => {
-                    self.disk.sync(mark);
-                    self.hand(BROKER, Input::Stored(mark));
+                    if self.disk.sync(mark) {
+                        self.hand(BROKER, Input::Stored(mark));
+                    } else {
+                        self.crash();
+                    }
                 }
                 Next::Synced(..) => {}
                 Next::Timeout(place) => self.time_out(place),
+                Next::Restart => {
+                    self.recorder.note(at, power_off(false));
+                    self.start(BROKER);
+                }
             }
             self.settle();
         }
+        self.end(self.now);
     }
 
     fn end(&mut self, at: Time) {
@@ -193,7 +231,11 @@ impl<'a> Direct<'a> {
         let machine = match place.checked_sub(1) {
             None => {
                 let config = setup::broker(&self.scenario.broker, seed);
-                Machine::Broker(Box::new(Broker::new(config, self.disk.read(), self.now)))
+                let restored = self.disk.start();
+                if self.disk.platter().has_no_power() {
+                    return self.crash();
+                }
+                Machine::Broker(Box::new(Broker::new(config, restored, self.now)))
             }
             Some(client) => {
                 let spec = &self.clients[client];
@@ -266,6 +308,11 @@ impl<'a> Direct<'a> {
             Output::Store(changes, mark) => {
                 self.disk.write(mark, changes);
                 self.push(self.now + SYNC, Next::Synced(mark, self.processes[place].lives));
+                if self.flaw == Some(Flaw::TellsTooEarly)
+                    && let Some(machine) = &mut self.processes[place].machine
+                {
+                    machine.handle(self.now, Input::Stored(mark));
+                }
             }
             Output::Note(what) => self.recorder.note(self.now, what),
         }
@@ -369,11 +416,44 @@ impl<'a> Direct<'a> {
         }
     }
 
+    /// Lets the disk fail where the next crash is planned.
+    fn plan_crash(&mut self) {
+        if let Some(crash) = self.crashes.front() {
+            self.disk.platter().plan(crash.operation, Mishap::PowerOff);
+        }
+    }
+
+    /// The broker's host loses its power while its disk works, if that was planned.
+    fn crash(&mut self) {
+        if !self.disk.platter().has_no_power() {
+            return;
+        }
+        let Some(crash) = self.crashes.pop_front() else { return };
+        self.crashed += 1;
+        self.recorder.note(self.now, power_off(true));
+        self.abandon(BROKER, &Cause::Reset);
+        self.network.power_off(BROKER);
+        let pending = self.disk.platter().pending();
+        self.disk.fail_power(crash.wreck.fates(pending));
+        self.stop(BROKER);
+        self.plan_crash();
+        self.push(self.now + DARK, Next::Restart);
+    }
+
     fn kill(&mut self, place: Place) {
         self.abandon(place, &Cause::ShuttingDown);
         self.network.kill(self.now, place);
         if place == BROKER {
             self.disk.killed();
+            if self.disk.platter().has_no_power()
+                && let Some(crash) = self.crashes.pop_front()
+            {
+                // Its host dies while it does.
+                self.crashed += 1;
+                let pending = self.disk.platter().pending();
+                self.disk.fail_power(crash.wreck.fates(pending));
+            }
+            self.plan_crash();
         }
         self.stop(place);
     }
@@ -384,6 +464,7 @@ impl<'a> Direct<'a> {
         if place == BROKER {
             let lives = u64::from(self.processes[place].lives);
             self.disk.power_failed(&mut Random::new(self.seed, Purpose::Disk, lives));
+            self.plan_crash();
         }
         self.stop(place);
     }

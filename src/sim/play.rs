@@ -60,7 +60,7 @@ pub(crate) struct Play<W> {
     seed: u64,
     /// What the broker draws from instead, where strangers might guess.
     secret: Option<u64>,
-    stage: Shared,
+    pub(crate) stage: Shared,
     pub(crate) world: W,
 }
 
@@ -90,7 +90,7 @@ pub(crate) async fn serve<W: World>(play: Arc<Play<W>>) {
     while until_alive(&play.stage, BROKER).await {
         let Ok(listener) = play.world.listen().await else { return };
         let config = setup::broker(&play.scenario.broker, play.machine_seed(BROKER));
-        let disk = play.stage.lock().disk.read();
+        let disk = play.stage.lock().disk.start();
         let machine = Machine::Broker(Box::new(Broker::new(config, disk, play.world.now())));
         drive(machine, BrokerNet::new(play.clone(), listener)).await;
     }
@@ -106,7 +106,7 @@ pub(crate) async fn live<W: World>(play: Arc<Play<W>>, place: Place) {
 }
 
 /// Whether the process at a place is alive, once it is; `false` once the run is over.
-async fn until_alive(stage: &Shared, place: Place) -> bool {
+pub(crate) async fn until_alive(stage: &Shared, place: Place) -> bool {
     loop {
         let (closing, life) = {
             let stage = stage.lock();
@@ -120,7 +120,7 @@ async fn until_alive(stage: &Shared, place: Place) -> bool {
 }
 
 /// Ready once the process at a place is to end.
-async fn until_gone<S>(stage: &Shared, place: Place) -> External<S> {
+pub(crate) async fn until_gone<S>(stage: &Shared, place: Place) -> External<S> {
     poll_fn(|context| {
         let mut stage = stage.lock();
         if stage.life(place) != Life::Alive {
@@ -236,7 +236,11 @@ impl<W: World> Net for BrokerNet<W> {
         stage.lock().disk.write(mark, changes);
         let sync = stage.lock().lasts(SYNC);
         tokio::time::sleep(sync).await;
-        stage.lock().disk.sync(mark);
+        let durable = stage.lock().disk.sync(mark);
+        if !durable {
+            // Nothing is promised any more.
+            std::future::pending().await
+        }
     }
 
     fn saw(&mut self, now: Time, _machine: &Machine, seen: Seen<'_>) {
@@ -302,7 +306,7 @@ impl<W: World> Net for ClientNet<W> {
 }
 
 /// Dials the broker, as far as the faults of the path let it.
-async fn connect<W: World>(play: Arc<Play<W>>, place: Place, link: LinkId) -> io::Result<Gate<W::Stream>> {
+pub(crate) async fn connect<W: World>(play: Arc<Play<W>>, place: Place, link: LinkId) -> io::Result<Gate<W::Stream>> {
     let refused = |why: &str| io::Error::new(io::ErrorKind::ConnectionRefused, why.to_owned());
     loop {
         let dialling = play.stage.lock().dialling(place);

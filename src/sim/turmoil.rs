@@ -15,6 +15,7 @@ use turmoil::{Builder, Sim};
 
 use super::ending::Ending;
 use super::faults::{Blow, Fault, faults};
+use super::guest::{self, Guests};
 use super::network::Place;
 use super::play::{Play, World, live, serve};
 use super::stage::Shared;
@@ -30,14 +31,14 @@ const TICK: Duration = Duration::from_millis(1);
 const HOSTS: usize = 9;
 const BROKER_HOST: &str = "broker";
 
-/// Runs a scenario.
-pub(super) fn run(scenario: &Scenario, seed: u64) -> Run {
+/// Runs a scenario, some of whose clients may be programs of the user's.
+pub(super) fn run(scenario: &Scenario, seed: u64, guests: &Guests) -> Run {
     let names = names(scenario);
     let stage = Shared::new(seed, names.clone(), &scenario.network, 1.0);
     let play = Play::new(scenario, seed, None, &stage, Simulated { port: setup::port(&scenario.broker) });
     let faults = faults(scenario, &names);
     let mut sim = build(scenario, seed);
-    let hosts = add_hosts(&mut sim, &play, &names, &faults);
+    let hosts = add_hosts(&mut sim, &play, &names, &faults, guests);
 
     let mut ending = Ending::of(scenario);
     let mut faults = VecDeque::from(faults);
@@ -89,7 +90,13 @@ fn build(scenario: &Scenario, seed: u64) -> Sim<'static> {
 }
 
 /// Puts the machines on hosts; gives back the names of the clients' hosts.
-fn add_hosts(sim: &mut Sim<'static>, play: &Arc<Play<Simulated>>, names: &[Name], faults: &[Fault]) -> Vec<String> {
+fn add_hosts(
+    sim: &mut Sim<'static>,
+    play: &Arc<Play<Simulated>>,
+    names: &[Name],
+    faults: &[Fault],
+    guests: &Guests,
+) -> Vec<String> {
     let befallen = |name: &Name| faults.iter().any(|fault| fault.names.contains(name));
     let alone: Vec<Place> = (1..names.len()).filter(|client| befallen(&names[*client])).take(HOSTS - 2).collect();
     let broker = play.clone();
@@ -107,12 +114,17 @@ fn add_hosts(sim: &mut Sim<'static>, play: &Arc<Play<Simulated>>, names: &[Name]
         let host = format!("clients-{number}");
         hosts.push(host.clone());
         let play = play.clone();
+        let group: Vec<_> = group.into_iter().map(|client| (client, names[client].clone())).collect();
+        let guests = guests.clone();
         sim.host(host, move || {
-            let (play, group) = (play.clone(), group.clone());
+            let (play, group, guests) = (play.clone(), group.clone(), guests.clone());
             async move {
                 let mut programs = tokio::task::JoinSet::new();
-                for client in group {
-                    programs.spawn(live(play.clone(), client));
+                for (client, name) in group {
+                    match guests.program(&name) {
+                        Some(program) => programs.spawn(guest::host(play.clone(), client, name, program)),
+                        None => programs.spawn(live(play.clone(), client)),
+                    };
                 }
                 while let Some(ended) = programs.join_next().await {
                     ended?;
@@ -126,7 +138,7 @@ fn add_hosts(sim: &mut Sim<'static>, play: &Arc<Play<Simulated>>, names: &[Name]
 
 /// turmoil's network. The programs on its hosts find out where they are by themselves.
 #[derive(Debug)]
-struct Simulated {
+pub(super) struct Simulated {
     port: u16,
 }
 

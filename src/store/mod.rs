@@ -1,4 +1,13 @@
-//! What must outlive a crash: records under keys, and their replay. No file access here: the host writes them down.
+//! What must outlive a crash: records under keys, and their replay. No file access here: the host says on what they are
+//! written down.
+//!
+//! | file | what |
+//! |---|---|
+//! | `encoding` | records as bytes |
+//! | `database` | records in a redb database, on whatever storage it is given |
+
+pub mod database;
+pub mod encoding;
 
 use std::collections::BTreeMap;
 

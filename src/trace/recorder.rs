@@ -49,6 +49,7 @@ struct Watched {
     broker: Name,
     version: Option<Version>,
     arriving: [Arriving; 2],
+    leaving: [Arriving; 2],
     opened: bool,
     /// Which sides are not done with it, by the way in which they send.
     open: [bool; 2],
@@ -56,17 +57,42 @@ struct Watched {
 
 impl Watched {
     fn new(client: &Name, broker: &Name, open: [bool; 2]) -> Watched {
-        let arriving = [Arriving::Packets(Reader::new(ANY_SIZE)), Arriving::Packets(Reader::new(ANY_SIZE))];
-        Watched { client: client.clone(), broker: broker.clone(), version: None, arriving, opened: false, open }
+        let pieces = || [Arriving::Packets(Reader::new(ANY_SIZE)), Arriving::Packets(Reader::new(ANY_SIZE))];
+        let (client, broker, arriving, leaving) = (client.clone(), broker.clone(), pieces(), pieces());
+        Watched { client, broker, version: None, arriving, leaving, opened: false, open }
     }
 }
 
-/// Bytes that arrive.
+/// Bytes that come in pieces.
 #[derive(Debug)]
 enum Arriving {
     Packets(Reader),
     /// Something came that is no packet: from there on the bytes are taken as they are.
     Garbage,
+}
+
+impl Arriving {
+    /// The packets that these bytes complete.
+    fn whole(&mut self, bytes: Bytes) -> Vec<Bytes> {
+        let Arriving::Packets(reader) = self else { return vec![bytes] };
+        let (mut whole, mut length) = (Vec::new(), 0);
+        reader.feed(bytes.clone());
+        loop {
+            match reader.next_frame() {
+                Ok(Some(frame)) => {
+                    length += frame.len();
+                    whole.push(frame);
+                }
+                Ok(None) => break,
+                Err(_) => {
+                    *self = Arriving::Garbage;
+                    whole.push(bytes.slice(length.min(bytes.len())..));
+                    break;
+                }
+            }
+        }
+        whole
+    }
 }
 
 impl Recorder {
@@ -141,6 +167,14 @@ impl Recorder {
         }
     }
 
+    /// Some bytes were handed to the network, whole packets or parts of them.
+    pub fn left_in_pieces(&mut self, time: Time, link: LinkId, way: Way, bytes: Bytes) {
+        let Some(watched) = self.links.get_mut(&link) else { return };
+        for packet in watched.leaving[way as usize].whole(bytes) {
+            self.left(time, link, way, packet);
+        }
+    }
+
     /// Some bytes arrived.
     pub fn arrived(&mut self, time: Time, link: LinkId, way: Way, bytes: Bytes) {
         for packet in self.whole(link, way, bytes) {
@@ -161,33 +195,9 @@ impl Recorder {
         }
     }
 
-    /// The packets that these bytes complete.
+    /// The packets that these bytes complete at their receiver.
     fn whole(&mut self, link: LinkId, way: Way, bytes: Bytes) -> Vec<Bytes> {
-        let Some(watched) = self.links.get_mut(&link) else { return Vec::new() };
-        let arriving = &mut watched.arriving[way as usize];
-        let mut whole = Vec::new();
-        let mut packets_length = 0;
-        match arriving {
-            Arriving::Garbage => whole.push(bytes),
-            Arriving::Packets(reader) => {
-                reader.feed(bytes.clone());
-                loop {
-                    match reader.next_frame() {
-                        Ok(Some(frame)) => {
-                            packets_length += frame.len();
-                            whole.push(frame);
-                        }
-                        Ok(None) => break,
-                        Err(_) => {
-                            *arriving = Arriving::Garbage;
-                            whole.push(bytes.slice(packets_length.min(bytes.len())..));
-                            break;
-                        }
-                    }
-                }
-            }
-        }
-        whole
+        self.links.get_mut(&link).map(|watched| watched.arriving[way as usize].whole(bytes)).unwrap_or_default()
     }
 
     fn transfer(&mut self, link: LinkId, way: Way, bytes: Bytes) -> Option<Transfer> {

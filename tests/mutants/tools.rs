@@ -225,3 +225,128 @@ pub fn bytes(hex: &str) -> Vec<u8> {
     let digits: Vec<u8> = hex.chars().filter_map(|digit| digit.to_digit(16)?.try_into().ok()).collect();
     digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
 }
+
+/// A frame of a WebSocket.
+pub struct Frame {
+    /// Its first byte: whether it is the last of its message, and its opcode.
+    pub first: u8,
+    /// What it holds, unmasked.
+    pub payload: Vec<u8>,
+    mask: Option<[u8; 4]>,
+}
+
+impl Frame {
+    pub const TEXT: u8 = 1;
+    pub const BINARY: u8 = 2;
+
+    pub fn opcode(&self) -> u8 {
+        self.first & 0xF
+    }
+
+    pub fn set_opcode(&mut self, opcode: u8) {
+        self.first = self.first & 0xF0 | opcode;
+    }
+
+    pub fn is_data(&self) -> bool {
+        self.opcode() < 8
+    }
+
+    /// Takes the first frame out of these bytes, if it is there.
+    fn take(bytes: &mut Vec<u8>) -> Option<Frame> {
+        let (first, second) = (*bytes.first()?, *bytes.get(1)?);
+        let (length, mut at) = match second & 0x7F {
+            126 => (usize::from(u16::from_be_bytes([*bytes.get(2)?, *bytes.get(3)?])), 4),
+            127 => panic!("no mutant sees frames as long as this"),
+            length => (usize::from(length), 2),
+        };
+        let mask = (second & 0x80 != 0).then(|| bytes.get(at..at + 4)).map(|mask| mask?.try_into().ok());
+        let mask: Option<[u8; 4]> = match mask {
+            Some(mask) => Some(mask?),
+            None => None,
+        };
+        at += if mask.is_some() { 4 } else { 0 };
+        let payload = masked(bytes.get(at..at + length)?, mask);
+        bytes.drain(..at + length);
+        Some(Frame { first, payload, mask })
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let masked_bit = if self.mask.is_some() { 0x80 } else { 0 };
+        let mut bytes = vec![self.first];
+        match u8::try_from(self.payload.len()) {
+            Ok(length @ ..=125) => bytes.push(masked_bit | length),
+            _ => {
+                bytes.push(masked_bit | 126);
+                bytes.extend(u16::try_from(self.payload.len()).expect("a short frame").to_be_bytes());
+            }
+        }
+        bytes.extend(self.mask.unwrap_or_default().iter().take(if self.mask.is_some() { 4 } else { 0 }));
+        bytes.extend(masked(&self.payload, self.mask));
+        bytes
+    }
+}
+
+fn masked(payload: &[u8], mask: Option<[u8; 4]>) -> Vec<u8> {
+    payload.iter().zip(mask.unwrap_or_default().iter().cycle()).map(|(byte, mask)| byte ^ mask).collect()
+}
+
+/// Changes the heads of the HTTP request and its answer, and the frames of the WebSocket behind them; a frame that is not
+/// given back is lost.
+pub fn websocket(
+    head: impl Fn(Way, String) -> String + Send + 'static,
+    frame: impl FnMut(Way, Frame) -> Option<Frame> + Send + 'static,
+) -> Box<dyn Tamper> {
+    struct Socket<H, F> {
+        head: H,
+        frame: F,
+        came: [Vec<u8>; 2],
+        upgraded: [bool; 2],
+    }
+    impl<H: Fn(Way, String) -> String + Send, F: FnMut(Way, Frame) -> Option<Frame> + Send> Tamper for Socket<H, F> {
+        fn takes_bytes(&self) -> bool {
+            true
+        }
+
+        fn passes(&mut self, _: Version, way: Way, bytes: Bytes, onward: &mut Onward) {
+            let came = &mut self.came[way as usize];
+            came.extend_from_slice(&bytes);
+            if !self.upgraded[way as usize] {
+                let Some(end) = came.windows(4).position(|window| window == b"\r\n\r\n") else { return };
+                let head = String::from_utf8(came.drain(..end + 4).collect()).expect("a head is text");
+                onward.send(way, (self.head)(way, head).into());
+                self.upgraded[way as usize] = true;
+            }
+            while let Some(frame) = Frame::take(came) {
+                if let Some(frame) = (self.frame)(way, frame) {
+                    onward.send(way, frame.bytes().into());
+                }
+            }
+        }
+    }
+    Box::new(Socket { head, frame, came: Default::default(), upgraded: [false; 2] })
+}
+
+/// Changes only the frames.
+pub fn frames(mut change: impl FnMut(Way, &mut Frame) + Send + 'static) -> Box<dyn Tamper> {
+    websocket(
+        |_, head| head,
+        move |way, mut frame| {
+            change(way, &mut frame);
+            Some(frame)
+        },
+    )
+}
+
+/// Takes every frame that goes this way for one packet: loses those that hold something else.
+pub fn frame_is_packet(of: Way) -> Box<dyn Tamper> {
+    websocket(
+        |_, head| head,
+        move |way, frame| {
+            let whole = |bytes: &[u8]| {
+                bytes.len() >= 2 && bytes[1] < 0x80 && bytes.len() == 2 + usize::from(bytes[1])
+                    || bytes.len() > 2 && bytes[1] >= 0x80
+            };
+            (way != of || !frame.is_data() || whole(&frame.payload)).then_some(frame)
+        },
+    )
+}

@@ -17,16 +17,18 @@ PATIENCE=4   # seconds, for whatever must come
 WHOLE_RUN=18 # seconds, then no more is begun or waited for
 
 usage() {
-    echo 'usage: exercise_mosquitto.sh --port P --user U --password P --version 3.1.1|5 [--host H] [--only NAME] [--skip NAME]' >&2
+    echo 'usage: exercise_mosquitto.sh --port P --user U --password P --version 3.1.1|5 [--host H] [--cafile F] [--only NAME] [--skip NAME]' >&2
     exit 2
 }
 
+secure=()
 host=127.0.0.1 port= user= password= version= only=' ' skip=' '
 while [ $# -gt 0 ]; do
     [ $# -ge 2 ] || usage
     case $1 in
     --host) host=$2 ;;
     --port) port=$2 ;;
+    --cafile) secure=(--cafile "$2") ;;
     --user) user=$2 ;;
     --password) password=$2 ;;
     --version) version=$2 ;;
@@ -93,7 +95,7 @@ expect() { # expect WHAT GOT WANTED
 tool() { # tool NAME ARGUMENTS...
     local tool=$1
     shift
-    timeout -k 1 $PATIENCE "mosquitto_$tool" -h "$host" -p "$port" -u "$user" -P "$password" -V $v "$@"
+    timeout -k 1 $PATIENCE "mosquitto_$tool" -h "$host" -p "$port" "${secure[@]}" -u "$user" -P "$password" -V $v "$@"
 }
 
 pub() { # pub ARGUMENTS...: sends; with -q 1 and 2 it ends when that is acknowledged
@@ -112,7 +114,7 @@ sub() {
     local who=$1
     shift
     : >"$dir/$who"
-    stdbuf -oL mosquitto_sub -h "$host" -p "$port" -u "$user" -P "$password" -V $v -d -W 30 -F 'MSG %t %q %r %p' "$@" \
+    stdbuf -oL mosquitto_sub -h "$host" -p "$port" "${secure[@]}" -u "$user" -P "$password" -V $v -d -W 30 -F 'MSG %t %q %r %p' "$@" \
         >"$dir/$who" 2>&1 </dev/null &
     last=$!
     echo $last >>"$dir/pids"
@@ -291,7 +293,7 @@ wrong_password() {
     local wanted='4 5' code as
     [ $v = 5 ] && wanted='134 135'
     for as in "$user:not the password" "nobody-$run:$password"; do
-        timeout $PATIENCE mosquitto_pub -h "$host" -p "$port" -V $v -d -u "${as%%:*}" -P "${as#*:}" -t "$topic" -m x \
+        timeout $PATIENCE mosquitto_pub -h "$host" -p "$port" "${secure[@]}" -V $v -d -u "${as%%:*}" -P "${as#*:}" -t "$topic" -m x \
             >"$dir/log" 2>&1 && die 'mosquitto_pub ended with 0'
         code=$(sed -n 's/.*received CONNACK (\([0-9]*\)).*/\1/p' "$dir/log")
         [[ -n "$code" && " $wanted " == *" $code "* ]] || die "CONNACK code '$code' instead of one of $wanted"
@@ -319,7 +321,7 @@ publish_properties() {
 
 request_response() {
     sub b -t "$topic/questions" -q 1 -F 'MSG %R|%D|%p'
-    stdbuf -oL mosquitto_rr -h "$host" -p "$port" -u "$user" -P "$password" -V 5 -q 1 -t "$topic/questions" \
+    stdbuf -oL mosquitto_rr -h "$host" -p "$port" "${secure[@]}" -u "$user" -P "$password" -V 5 -q 1 -t "$topic/questions" \
         -e "$topic/answers" -m ask -D publish correlation-data 77 -W $PATIENCE >"$dir/rr" 2>&1 </dev/null &
     last=$!
     echo $last >>"$dir/pids"

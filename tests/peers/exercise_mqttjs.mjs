@@ -9,6 +9,7 @@
 // That something does not come is shown by a fence (something sent later on the same path that does come), not by
 // waiting.
 
+import { readFileSync } from 'node:fs';
 import { isDeepStrictEqual, inspect, parseArgs } from 'node:util';
 import { createRequire } from 'node:module';
 import { createHash, randomBytes } from 'node:crypto';
@@ -31,12 +32,13 @@ const { values: args } = parseArgs({
     password: { type: 'string' },
     version: { type: 'string' },
     ws: { type: 'boolean', default: false }, // over WebSocket
+    cafile: { type: 'string' }, // over TLS: who may sign the broker's certificate (PEM)
     only: { type: 'string', multiple: true, default: [] },
     skip: { type: 'string', multiple: true, default: [] },
   },
 });
 if (!args.port || !args.user || !args.password || !['3.1.1', '5'].includes(args.version)) {
-  console.error('usage: exercise_mqttjs.mjs --port P --user U --password P --version 3.1.1|5 [--ws] [--only NAME] [--skip NAME]');
+  console.error('usage: exercise_mqttjs.mjs --port P --user U --password P --version 3.1.1|5 [--ws] [--cafile F] [--only NAME] [--skip NAME]');
   process.exit(2);
 }
 const v5 = args.version === '5';
@@ -90,7 +92,9 @@ class Peer {
     this.options = {
       host: args.host,
       port: Number(args.port),
-      ...(args.ws ? { protocol: 'ws', path: '/mqtt' } : { protocol: 'mqtt' }),
+      protocol: `${args.ws ? 'ws' : 'mqtt'}${args.cafile ? 's' : ''}`,
+      ...(args.ws && { path: '/mqtt' }),
+      ...(args.cafile && { ca: readFileSync(args.cafile) }),
       protocolVersion: v5 ? 5 : 4,
       clientId,
       clean,

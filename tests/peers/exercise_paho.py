@@ -85,7 +85,13 @@ class Peer:
             options["clean_session"] = clean
         if hasattr(mqtt, "CallbackAPIVersion"):
             options["callback_api_version"] = mqtt.CallbackAPIVersion.VERSION2
+        if args.ws:
+            options["transport"] = "websockets"
         self.client = client = mqtt.Client(**options)
+        if args.ws:
+            client.ws_set_options(path="/mqtt")
+        if args.cafile:
+            client.tls_set(ca_certs=args.cafile)
         client.username_pw_set(user or args.user, password or args.password)
         if will:
             client.will_set(will[0], will[1], qos=1, retain=False)
@@ -193,7 +199,9 @@ class Peer:
 
     def drop(self):
         """The link ends without DISCONNECT."""
-        self.client.socket().shutdown(socket.SHUT_RDWR)
+        link = self.client.socket()
+        # Over WebSocket paho-mqtt wraps the socket.
+        getattr(link, "_socket", link).shutdown(socket.SHUT_RDWR)
         self.wait_closed("dropped by ourselves")
         self.client.loop_stop()
 
@@ -651,6 +659,8 @@ def main():
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--user", required=True)
     parser.add_argument("--password", required=True)
+    parser.add_argument("--ws", action="store_true", help="over WebSocket, at /mqtt")
+    parser.add_argument("--cafile", help="over TLS; who may sign the broker's certificate (PEM)")
     parser.add_argument("--version", choices=("3.1.1", "5"), required=True)
     parser.add_argument("--only", action="append", metavar="NAME", help="only this check (may be repeated)")
     parser.add_argument("--skip", action="append", metavar="NAME", default=[], help="not this check (may be repeated)")

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the foreign MQTT clients that simrun's broker is tested with: mosquitto and its clients (Debian's),
-# paho-mqtt 1.6 and 2.x (one venv each), MQTT.js and rumqttc. Into $SIMRUN_PEERS, or <repository>/target/peers.
+# paho-mqtt 1.6 and 2.x and aiomqtt (one venv each), MQTT.js and rumqttc. Into $SIMRUN_PEERS, or <repository>/target/peers.
 #
 # Safe to run again: what is there and right is left alone, and a complete installation is recognised at once.
 # Exits 0 only when everything is there. Needs Debian or Ubuntu (apt-get) for what is missing, and root or sudo.
@@ -8,6 +8,7 @@ set -euo pipefail
 
 PAHO1=1.6.1
 PAHO2=2.1.0
+AIOMQTT=2.5.1
 # MQTT.js: see package.json and package-lock.json; rumqttc: see rumqttc/Cargo.toml and its Cargo.lock.
 
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
@@ -44,6 +45,7 @@ wanted=$(cat -- "$here/install.sh" "$here/package.json" "$here/package-lock.json
 complete() {
     [ "$(cat -- "$peers/complete" 2>/dev/null || true)" = "$wanted $peers" ] &&
         [ -x "$peers/paho1/bin/python" ] && [ -x "$peers/paho2/bin/python" ] &&
+        [ -x "$peers/aiomqtt/bin/python" ] &&
         [ -f "$peers/js/node_modules/mqtt/package.json" ] && [ -x "$peers/rumqttc/debug/exercise-rumqttc" ] &&
         [ -s "$peers/versions" ] &&
         command -v mosquitto mosquitto_pub mosquitto_sub mosquitto_passwd node >/dev/null
@@ -106,28 +108,31 @@ fi
 
 python=
 for candidate in python3 /usr/bin/python3; do
-    if "$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 9))' 2>>"$log"; then
+    if "$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>>"$log"; then
         python=$candidate
         break
     fi
 done
-step='looking for a Python of at least 3.9 with venv and ensurepip'
+step='looking for a Python of at least 3.10 with venv and ensurepip'
 [ -n "$python" ] || { echo 'install.sh: none found' >&2 && exit 1; }
 
-paho_version() { "$1/bin/python" -c 'import paho.mqtt; print(paho.mqtt.__version__)' 2>/dev/null; }
-
-venv() { # venv NAME VERSION
-    local dir=$peers/$1
-    if [ "$(paho_version "$dir" || true)" = "$2" ]; then return; fi
-    rm -rf -- "$dir"
-    run "making the venv $1" "$python" -m venv "$dir"
-    run "installing paho-mqtt $2 (pip)" "$dir/bin/python" -m pip install --disable-pip-version-check "paho-mqtt==$2"
-    step="checking paho-mqtt $2"
-    [ "$(paho_version "$dir")" = "$2" ]
+version() { # version VENV PACKAGE
+    "$1/bin/python" -c 'import sys; from importlib.metadata import version; print(version(sys.argv[1]))' "$2" 2>/dev/null
 }
 
-venv paho1 $PAHO1
-venv paho2 $PAHO2
+venv() { # venv NAME PACKAGE VERSION
+    local dir=$peers/$1
+    if [ "$(version "$dir" "$2" || true)" = "$3" ]; then return; fi
+    rm -rf -- "$dir"
+    run "making the venv $1" "$python" -m venv "$dir"
+    run "installing $2 $3 (pip)" "$dir/bin/python" -m pip install --disable-pip-version-check "$2==$3"
+    step="checking $2 $3"
+    [ "$(version "$dir" "$2")" = "$3" ]
+}
+
+venv paho1 paho-mqtt $PAHO1
+venv paho2 paho-mqtt $PAHO2
+venv aiomqtt aiomqtt $AIOMQTT
 
 # --- MQTT.js ---------------------------------------------------------------------------------------------------------
 
@@ -153,8 +158,9 @@ clients=$({ mosquitto_pub --help 2>/dev/null || true; } | sed -n "s/^mosquitto_p
 cat >"$peers/versions" <<EOF
 mosquitto $mosquitto
 mosquitto_pub, mosquitto_sub $clients
-paho-mqtt $(paho_version "$peers/paho1") ($("$peers/paho1/bin/python" --version))
-paho-mqtt $(paho_version "$peers/paho2") ($("$peers/paho2/bin/python" --version))
+paho-mqtt $(version "$peers/paho1" paho-mqtt) ($("$peers/paho1/bin/python" --version))
+paho-mqtt $(version "$peers/paho2" paho-mqtt) ($("$peers/paho2/bin/python" --version))
+aiomqtt $(version "$peers/aiomqtt" aiomqtt) (paho-mqtt $(version "$peers/aiomqtt" paho-mqtt))
 MQTT.js $mqttjs (node $(node --version))
 rumqttc $rumqttc
 EOF

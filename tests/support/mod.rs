@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub)]
 
 pub mod scenarios;
+pub mod served;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;

@@ -64,12 +64,12 @@ impl From<Malformed> for Unencodable {
 #[inline]
 pub fn encode(packet: &Packet, version: Version, out: &mut Vec<u8>) -> Result<(), Unencodable> {
     // Each sees all that can be wrong before it writes anything, or takes back what it wrote.
+    if let Packet::Publish(publish) = packet {
+        put_publish(publish.into(), version, out)?;
+        out.extend_from_slice(&publish.payload);
+        return Ok(());
+    }
     match packet {
-        Packet::Publish(publish) => {
-            put_publish(publish.into(), version, out)?;
-            out.extend_from_slice(&publish.payload);
-            Ok(())
-        }
         Packet::Ack(ack)
             if version == Version::V3_1_1 || (ack.reason == Reason::Success && ack.properties.is_empty()) =>
         {

@@ -44,7 +44,7 @@ pub(in crate::codec) fn put_publish(
     let PublishParts { dup, qos, retain, topic, packet_identifier, properties, payload } = publish;
     let named = packet_identifier.is_some() == (qos != Qos::AtMostOnce);
     if !named | (dup & (qos == Qos::AtMostOnce)) | topic.is_empty() | topic.has_wildcard() {
-        check_odd_publish(publish, version)?;
+        check_odd(dup, qos, topic, packet_identifier, properties, version)?;
     }
     let topic = topic.as_bytes();
     let identifier_len = if packet_identifier.is_some() { 2 } else { 0 };
@@ -82,20 +82,27 @@ fn put_properties(properties: &Properties, version: Version, out: &mut Vec<u8>) 
 
 /// Looks closely at a PUBLISH of which something is seldom so: an empty topic name with an alias may be sent.
 #[cold]
-fn check_odd_publish(publish: PublishParts<'_>, version: Version) -> Result<(), Unencodable> {
-    if publish.dup && publish.qos == Qos::AtMostOnce {
+fn check_odd(
+    dup: bool,
+    qos: Qos,
+    topic: &Text,
+    packet_identifier: Option<PacketIdentifier>,
+    properties: &Properties,
+    version: Version,
+) -> Result<(), Unencodable> {
+    if dup && qos == Qos::AtMostOnce {
         return Err(Fault::DupAtQos0.into());
     }
-    match (publish.packet_identifier, publish.qos) {
+    match (packet_identifier, qos) {
         (Some(_), Qos::AtMostOnce) => return Err(Unencodable::PacketIdentifierAtQos0),
         (None, Qos::AtLeastOnce | Qos::ExactlyOnce) => return Err(Unencodable::NoPacketIdentifier),
         _ => {}
     }
-    if publish.topic.has_wildcard() {
+    if topic.has_wildcard() {
         return Err(Fault::TopicWildcard.into());
     }
-    if publish.topic.is_empty() {
-        check_alias_for_topic(version, publish.properties.borrowed())?;
+    if topic.is_empty() {
+        check_alias_for_topic(version, properties.borrowed())?;
     }
     Ok(())
 }

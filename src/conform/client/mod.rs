@@ -70,13 +70,7 @@ fn bytes(hex: &str) -> Vec<u8> {
 
 /// What happened in a row of a table, with its name in what was expected.
 fn row<T>(what: &str, result: Result<T, Stop>) -> Result<T, Stop> {
-    let named = |failure: Failure| Failure { expected: format!("{what}: {}", failure.expected), ..failure };
-    result.map_err(|stop| match stop {
-        Stop::Failed(failure) => Stop::Failed(named(failure)),
-        Stop::Advice(failure) => Stop::Advice(named(failure)),
-        Stop::Setup(failure) => Stop::Setup(named(failure)),
-        Stop::Skipped(why) => Stop::Skipped(why),
-    })
+    result.about(what)
 }
 
 /// Lets the client connect and looks at its CONNECT, which is what the case is about.

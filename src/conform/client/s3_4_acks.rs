@@ -142,7 +142,7 @@ async fn fits(bench: &mut Bench, kind: AckKind, property: Property) -> Outcome {
     let ack = provoked(bench, &mut wire, kind).await.setup()?;
     let name = kind.packet_type();
     if !has(&ack) {
-        return Err(Stop::Skipped(format!("the client's {name} has no {} that it could leave out", property.name())));
+        return Err(Stop::never_has(name, property));
     }
     bench.cut(wire).await?;
     let too_small = u32::try_from(size(bench, &Packet::Ack(ack)) - 1).unwrap_or(u32::MAX);

@@ -1,9 +1,10 @@
 //! DISCONNECT (section 3.14).
 
-use crate::codec::{Disconnect, Qos, Reason, Will};
+use super::s3_4_acks::left_out;
+use crate::codec::{Disconnect, Packet, Property, Qos, Reason, Will};
 use crate::conform::case::server_cases;
 use crate::conform::lab::Lab;
-use crate::conform::verdict::{Otherwise, Outcome, Stop, ensure};
+use crate::conform::verdict::{Failure, Otherwise, Outcome, Stop, ensure};
 use crate::conform::wire::{Wire, text};
 
 server_cases! {
@@ -11,6 +12,9 @@ server_cases! {
     disconnect_cancels_the_will: ["v3.1.1/MQTT-3.14.4-3", "v5/MQTT-3.14.4-3"];
     disconnect_with_will: ["v5/MQTT-3.14.4-3"];
     disconnect_is_the_last: ["v5/MQTT-3.14.4-1", "v5/MQTT-3.14.2-2"];
+    disconnect_ends_the_connection: ["v5/MQTT-3.14.4-2"];
+    disconnect_without_a_reason_string: ["v5/MQTT-3.14.2-3"];
+    disconnect_without_user_properties: ["v5/MQTT-3.14.2-4"];
 }
 
 /// A watcher of the will's topic, and a client with a will.
@@ -59,9 +63,36 @@ async fn disconnect_is_the_last(lab: &mut Lab) -> Outcome {
     }
     lab.client("a").await?;
     let before = lab.closed(&mut first).await.setup()?;
-    let place = before.iter().position(|packet| matches!(packet, crate::codec::Packet::Disconnect(_)));
+    let place = before.iter().position(|packet| matches!(packet, Packet::Disconnect(_)));
     if let Some(place) = place {
         ensure(place + 1 == before.len(), "DISCONNECT as the last packet", "packets after DISCONNECT")?;
     }
     Ok(())
+}
+
+/// A server that sends DISCONNECT closes, although the client leaves its end open.
+async fn disconnect_ends_the_connection(lab: &mut Lab) -> Outcome {
+    let mut wire = lab.client("a").await?;
+    if dismissed(lab, &mut wire).await.is_err() {
+        let why = "the target ends the connection without a DISCONNECT";
+        return Err(Stop::Excused(why.to_owned()));
+    }
+    lab.closed(&mut wire).await?;
+    Ok(())
+}
+
+/// DISCONNECT has no reason string where the packet would be larger than the client takes.
+async fn disconnect_without_a_reason_string(lab: &mut Lab) -> Outcome {
+    left_out(lab, Property::ReasonString, dismissed).await
+}
+
+/// DISCONNECT has no user properties where the packet would be larger than the client takes.
+async fn disconnect_without_user_properties(lab: &mut Lab) -> Outcome {
+    left_out(lab, Property::UserProperty, dismissed).await
+}
+
+/// The DISCONNECT to a client that breaks the protocol: it sends a second CONNECT.
+async fn dismissed(lab: &Lab, wire: &mut Wire) -> Result<Packet, Failure> {
+    wire.send(&Packet::Connect(Box::new(lab.connect("again")))).await?;
+    Ok(Packet::Disconnect(wire.disconnect().await?))
 }

@@ -1,5 +1,6 @@
 //! AUTH and enhanced authentication (5.0 sections 3.15 and 4.12).
 
+use super::s3_4_acks::left_out_of;
 use crate::codec::{Auth, Connect, Packet, Properties, Property, Reason, Text, Value};
 use crate::conform::case::server_cases;
 use crate::conform::lab::Lab;
@@ -9,6 +10,8 @@ use crate::conform::wire::Wire;
 use crate::scram::{Client, METHOD};
 
 server_cases! {
+    auth_without_a_reason_string with Scram: ["v5/MQTT-3.15.2-2"];
+    auth_without_user_properties with Scram: ["v5/MQTT-3.15.2-3"];
     unknown_method: ["v5/MQTT-4.12.0-1"];
     challenge with Scram: ["v5/MQTT-4.12.0-2", "v5/MQTT-4.12.0-5", "v5/MQTT-3.15.1-1", "v5/MQTT-3.15.2-1"];
     wrong_proof with Scram: ["v5/MQTT-4.12.0-4", "v5/MQTT-3.14.0-1"];
@@ -55,6 +58,24 @@ async fn admitted(lab: &Lab) -> Result<Wire, Stop> {
     let connack = wire.connack().await.setup()?;
     same("CONNACK", connack.reason, Reason::Success).setup()?;
     Ok(wire)
+}
+
+/// AUTH has no reason string where the packet would be larger than the client takes.
+async fn auth_without_a_reason_string(lab: &mut Lab) -> Outcome {
+    left_out_of(lab, Property::ReasonString, asked).await
+}
+
+/// AUTH has no user properties where the packet would be larger than the client takes.
+async fn auth_without_user_properties(lab: &mut Lab) -> Outcome {
+    left_out_of(lab, Property::UserProperty, asked).await
+}
+
+/// The first AUTH to a client that begins an authentication.
+async fn asked(lab: &Lab, connect: Connect) -> Result<Packet, Stop> {
+    let first = step(METHOD, scram(PASSWORD).first());
+    let properties = connect.properties.iter().fold(first, |all, (property, value)| all.with(property, value));
+    let mut wire = lab.open(Connect { username: None, password: None, properties, ..connect }).await?;
+    Ok(Packet::Auth(wire.auth().await?))
 }
 
 /// A method that the server does not know is refused: CONNACK with an error, or none, and the connection closed.

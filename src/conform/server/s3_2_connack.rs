@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::s3_1_connect::{nameless, refused, refused_connect};
+use super::s3_4_acks::left_out_of;
 use crate::codec::{
-    ConnAck, Connect, Packet, Properties, Property, Publish, Qos, Reason, SubscriptionOptions, Value, Will, encode,
+    ConnAck, Connect, Packet, PacketType, Properties, Property, Publish, Qos, Reason, SubscriptionOptions, Value, Will,
+    encode,
 };
 use crate::conform::case::server_cases;
 use crate::conform::lab::{Lab, names};
@@ -38,6 +40,7 @@ server_cases! {
     alias_above_maximum: ["v5/MQTT-3.2.2-17"];
     alias_without_maximum with NoTopicAliases: ["v5/MQTT-3.2.2-18"];
     reason_string_within_limit: ["v5/MQTT-3.2.2-19"];
+    user_properties_within_limit: ["v5/MQTT-3.2.2-20"];
     keep_alive_of_the_client: ["v5/MQTT-3.2.2-22"];
 }
 
@@ -336,7 +339,9 @@ async fn reason_string_within_limit(lab: &mut Lab) -> Outcome {
     let Ok(connack) = wire.connack().await else {
         return Err(Stop::Skipped("the target refuses without CONNACK".to_owned()));
     };
-    lab.needs(connack.properties.reason_string().is_some(), "reason string in CONNACK")?;
+    if connack.properties.reason_string().is_none() {
+        return Err(Stop::never_has(PacketType::ConnAck, Property::ReasonString));
+    }
     let mut bytes = Vec::new();
     ensure(encode(&Packet::ConnAck(connack), lab.version(), &mut bytes).is_ok(), "a CONNACK", "none").setup()?;
     let too_few = u32::try_from(bytes.len() - 1).unwrap_or(u32::MAX);
@@ -352,6 +357,12 @@ async fn reason_string_within_limit(lab: &mut Lab) -> Outcome {
     });
     ensure(!told, format!("no reason string where CONNACK may have {too_few} bytes"), "a reason string")?;
     Ok(())
+}
+
+/// User properties that would make CONNACK larger than the client takes are left out.
+async fn user_properties_within_limit(lab: &mut Lab) -> Outcome {
+    let connack = async |lab: &Lab, connect| Ok(Packet::ConnAck(lab.join(connect).await?.1));
+    left_out_of(lab, Property::UserProperty, connack).await
 }
 
 /// Without Server Keep Alive the client's value holds, and not a shorter one.

@@ -1,7 +1,7 @@
 //! PUBACK, PUBREC, PUBREL and PUBCOMP (sections 3.4 to 3.7).
 
 use crate::codec::Qos::{AtLeastOnce, ExactlyOnce};
-use crate::codec::{AckKind, Packet, PacketIdentifier, Properties, Property, Publish, Qos, Value, encode};
+use crate::codec::{AckKind, Connect, Packet, PacketIdentifier, Properties, Property, Publish, Qos, Value, encode};
 use crate::conform::case::server_cases;
 use crate::conform::lab::Lab;
 use crate::conform::verdict::{Failure, Otherwise, Outcome, Stop, ensure};
@@ -169,16 +169,29 @@ pub(super) async fn left_out(
     answer: impl AsyncFn(&Lab, &mut Wire) -> Result<Packet, Failure>,
 ) -> Outcome {
     lab.needs_qos(ExactlyOnce)?;
-    let mut wire = lab.client("asker").await?;
-    let full = answer(lab, &mut wire).await.ok().filter(|packet| has(packet, property));
-    let Some(full) = full else {
-        return Err(Stop::Skipped(format!("the target does not send the answer asked for with {}", property.name())));
-    };
-    let limit = size(&full).saturating_sub(1);
+    left_out_of(lab, property, async |lab, connect| {
+        let (mut wire, _) = lab.join(connect).await?;
+        Ok(answer(lab, &mut wire).await?)
+    })
+    .await
+}
+
+/// As [`left_out`], where `answer` has to connect by itself.
+pub(super) async fn left_out_of(
+    lab: &Lab,
+    property: Property,
+    answer: impl AsyncFn(&Lab, Connect) -> Result<Packet, Stop>,
+) -> Outcome {
     let mut connect = lab.connect("asker");
+    let Ok(full) = answer(lab, connect.clone()).await else {
+        return Err(Stop::Skipped("the target does not send the packet that was asked for".to_owned()));
+    };
+    if !has(&full, property) {
+        return Err(Stop::never_has(full.packet_type(), property));
+    }
+    let limit = size(&full).saturating_sub(1);
     connect.properties.push(Property::MaximumPacketSize, Value::Four(limit));
-    let (mut wire, _) = lab.join(connect).await?;
-    let packet = answer(lab, &mut wire).await?;
+    let packet = answer(lab, connect).await?;
     let expected = format!("{} without {} or of at most {limit} bytes", packet.packet_type().name(), property.name());
     ensure(!has(&packet, property) || size(&packet) <= limit, expected, format!("one of {} bytes", size(&packet)))?;
     Ok(())
@@ -189,6 +202,9 @@ fn has(packet: &Packet, property: Property) -> bool {
         Packet::Ack(ack) => &ack.properties,
         Packet::SubAck(suback) => &suback.properties,
         Packet::UnsubAck(unsuback) => &unsuback.properties,
+        Packet::ConnAck(connack) => &connack.properties,
+        Packet::Disconnect(disconnect) => &disconnect.properties,
+        Packet::Auth(auth) => &auth.properties,
         _ => return false,
     };
     properties.iter().any(|(of, _)| of == property)

@@ -1,5 +1,6 @@
 //! Errors (3.1.1 section 4.8, 5.0 section 4.13).
 
+use crate::codec::Packet;
 use crate::conform::case::server_cases;
 use crate::conform::lab::Lab;
 use crate::conform::verdict::{Otherwise, Outcome, Stop};
@@ -72,6 +73,8 @@ async fn ends_the_connection(lab: &Lab, rows: &[(&str, &str)]) -> Outcome {
     for (what, packet) in rows {
         let mut wire = lab.client("a").await?;
         wire.send_bytes(bytes(packet)).await.setup()?;
+        // Whoever answers this has passed over what came before it.
+        wire.try_send(&Packet::PingReq).await;
         match lab.closed_if_checked(&mut wire).await {
             Ok(_) => {}
             Err(Stop::Advice(mut failure)) => {

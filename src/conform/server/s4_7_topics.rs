@@ -20,7 +20,7 @@ server_cases! {
     dollar_is_not_matched: ["v3.1.1/MQTT-4.7.2-1", "v5/MQTT-4.7.2-1"];
     empty_name: ["v3.1.1/MQTT-4.7.3-1", "v5/MQTT-4.7.3-1"];
     empty_filter: ["v3.1.1/MQTT-4.7.3-1", "v5/MQTT-4.7.3-1"];
-    null_character: ["v3.1.1/MQTT-4.7.3-2", "v5/MQTT-4.7.3-2"];
+    null_character_in_a_topic: ["v3.1.1/MQTT-4.7.3-2", "v5/MQTT-4.7.3-2"];
     only_the_same_bytes_match: ["v3.1.1/MQTT-4.7.3-4", "v5/MQTT-4.7.3-4"];
 }
 
@@ -182,7 +182,7 @@ async fn empty_filter(lab: &mut Lab) -> Outcome {
 }
 
 /// U+0000 in a topic name or filter ends the connection.
-async fn null_character(lab: &mut Lab) -> Outcome {
+async fn null_character_in_a_topic(lab: &mut Lab) -> Outcome {
     let filter = text(&lab.topic("light\u{1}"));
     let (packet_identifier, properties) = (identifier(7), Properties::new());
     let subscription = Subscription { filter: filter.clone(), options: SubscriptionOptions::default() };

@@ -9,7 +9,7 @@ use tokio::task::LocalSet;
 
 use super::ours::pilot;
 use super::protocol::{Command, ConnectOrder, Said};
-use crate::conform::relay::AnyStream;
+use super::within;
 use crate::conform::target::Dialling;
 
 /// Does what stdin says, and says on stdout what comes of it, until stdin ends.
@@ -19,7 +19,7 @@ use crate::conform::target::Dialling;
 pub fn speak() -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     LocalSet::new().block_on(&runtime, async {
-        let (ready, orders, mut said) = pilot(Rc::new(|order: &ConnectOrder| dial(order.host.clone(), order.port)));
+        let (ready, orders, mut said) = pilot(Rc::new(|order: &ConnectOrder| dial(order.clone())));
         say(&serde_json::to_string(&ready)?)?;
         let mut commands = commands();
         loop {
@@ -39,11 +39,11 @@ pub fn speak() -> io::Result<()> {
     })
 }
 
-fn dial(host: String, port: u16) -> Dialling {
+fn dial(order: ConnectOrder) -> Dialling {
     Box::pin(async move {
-        let stream = TcpStream::connect((host.as_str(), port)).await?;
+        let stream = TcpStream::connect((order.host.as_str(), order.port)).await?;
         stream.set_nodelay(true)?;
-        Ok(Box::new(stream) as AnyStream)
+        within(Box::new(stream), &order).await
     })
 }
 

@@ -14,9 +14,25 @@ use tokio::time::timeout;
 
 pub use adapter::speak;
 pub use ours::{Dial, hex, ours};
-use protocol::{Answer, Command, Event, Order, Ready, Said};
+use protocol::{Answer, Command, ConnectOrder, Event, Order, Ready, Said};
 
+use super::relay::AnyStream;
 use super::verdict::{Failure, Stop};
+use crate::live::websocket;
+
+/// Our client's byte stream within a new connection: over WebSocket, if that is what the order says.
+///
+/// # Errors
+/// If the server does not upgrade the connection.
+pub async fn within(stream: AnyStream, order: &ConnectOrder) -> std::io::Result<AnyStream> {
+    let Some(path) = &order.websocket else { return Ok(stream) };
+    let host = format!("{}:{}", order.host, order.port);
+    let (stream, _) = websocket::connect(stream, &host, path, &[websocket::MQTT], PACKET_MAXIMUM).await?;
+    Ok(Box::new(stream))
+}
+
+/// The largest packet that our client takes over WebSocket, in bytes.
+const PACKET_MAXIMUM: u32 = 1 << 20;
 
 /// A client that does what it is told.
 #[derive(Debug)]

@@ -85,6 +85,9 @@ pub struct ConnectOrder {
     pub port: u16,
     pub version: String,
     pub client_id: String,
+    /// Over WebSocket, at this path; over TCP if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub websocket: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clean_start: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{Dialling, Place};
+use super::{Dialling, Place, Upgrade};
 use crate::conform::relay::{self, AnyStream, Segments};
 use crate::conform::setup::Setup;
 use crate::live::dial::{Dialer, Scheme, Url, UrlError};
@@ -83,14 +83,30 @@ impl Address {
             (Setup::Internals, _) => return Err("only code in this process can be asked this: no wire shows it".into()),
             (_, Some(address)) => address.parse().map_err(|error: UrlError| error.to_string())?,
             (Setup::Plain, None) => self.url.clone(),
+            (Setup::WebSocket, None) if self.url.scheme.is_websocket() => self.url.clone(),
             (_, None) => return Err(format!("no target with the set-up {:?}: see --profile", setup.name())),
         };
         let user = url.username.clone();
         let credentials = user.map(|user| (user, url.password.clone().unwrap_or_default()));
-        let (dialer, segments) = (self.dialer.clone(), self.segments);
-        let dial = move || Box::pin(dial(dialer.clone(), url.clone(), segments)) as Dialling;
-        Ok(Place { setup, dial: Rc::new(dial), credentials, patience: self.patience })
+        let (dialer, under, segments) = (self.dialer.clone(), under(&url), self.segments);
+        let raw: Rc<dyn Fn() -> Dialling> =
+            Rc::new(move || Box::pin(dial(dialer.clone(), under.clone(), segments)) as Dialling);
+        let place = Place { setup, dial: raw.clone(), credentials, patience: self.patience, upgrade: None };
+        Ok(if url.scheme.is_websocket() {
+            place.upgraded(Upgrade { dial: raw, host: url.authority(), path: url.path })
+        } else {
+            place
+        })
     }
+}
+
+/// What a WebSocket at this address is upgraded from.
+fn under(url: &Url) -> Url {
+    let scheme = match url.scheme {
+        Scheme::Mqtt | Scheme::Ws => Scheme::Mqtt,
+        Scheme::Mqtts | Scheme::Wss => Scheme::Mqtts,
+    };
+    Url { scheme, path: String::new(), ..url.clone() }
 }
 
 async fn dial(dialer: Dialer, url: Url, segments: Segments) -> std::io::Result<AnyStream> {

@@ -14,6 +14,7 @@ pub use ours::Ours;
 
 use super::relay::AnyStream;
 use super::setup::Setup;
+use super::websocket;
 
 /// A broker to check.
 #[derive(Clone, Debug)]
@@ -60,6 +61,19 @@ pub struct Place {
     dial: Rc<dyn Fn() -> Dialling>,
     credentials: Option<(String, String)>,
     patience: Duration,
+    /// Where a connection can be upgraded to WebSocket, frame by frame.
+    upgrade: Option<Upgrade>,
+}
+
+/// Where a connection can be upgraded.
+#[derive(Clone)]
+struct Upgrade {
+    /// A new connection to there, on which nothing has been sent.
+    dial: Rc<dyn Fn() -> Dialling>,
+    /// What the server is called in the request, with its port.
+    host: String,
+    /// The path to ask for.
+    path: String,
 }
 
 impl std::fmt::Debug for Place {
@@ -77,6 +91,21 @@ impl Place {
     /// A new connection to it.
     pub fn dial(&self) -> Dialling {
         (self.dial)()
+    }
+
+    /// The same, reached through what its connections are upgraded to.
+    fn upgraded(self, upgrade: Upgrade) -> Place {
+        let Upgrade { dial, host, path } = upgrade.clone();
+        let dial = move || {
+            let (stream, host, path) = (dial(), host.clone(), path.clone());
+            Box::pin(async move { websocket::open(stream.await?, &host, &path).await }) as Dialling
+        };
+        Place { dial: Rc::new(dial), upgrade: Some(upgrade), ..self }
+    }
+
+    /// A new connection to it that is to be upgraded, with what the server is called and the path to ask for.
+    pub fn upgrade(&self) -> Option<(Dialling, &str, &str)> {
+        self.upgrade.as_ref().map(|upgrade| ((upgrade.dial)(), upgrade.host.as_str(), upgrade.path.as_str()))
     }
 
     /// The user name and password that let a client in, if it asks for them.

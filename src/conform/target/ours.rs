@@ -9,11 +9,12 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::Place;
+use super::{Dialling, Place, Upgrade};
 use crate::broker::{Broker, Config, Peer};
 use crate::conform::relay::{self, AnyStream, Segments, Tampering};
 use crate::conform::setup::{PASSWORD, Setup, USER};
 use crate::drive::{External, Net, Seen, drive};
+use crate::live;
 use crate::machine::Machine;
 use crate::store::{Change, Restored};
 use crate::time::Time;
@@ -22,6 +23,9 @@ use crate::time::Time;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How much a stream in memory holds before the writer waits.
 const STREAM_SIZE: usize = 1 << 20;
+
+/// The largest packet within WebSocket frames, in bytes.
+const PACKET_MAXIMUM: u32 = 1 << 20;
 
 /// Changes a broker's settings.
 pub type Adjustment = Arc<dyn Fn(&mut Config) + Send + Sync>;
@@ -54,9 +58,6 @@ impl fmt::Debug for Ours {
 impl Ours {
     /// Starts a broker. It ends with the runtime that it is started in.
     pub(super) fn place(&self, setup: Setup) -> Result<Place, String> {
-        if setup == Setup::WebSocket {
-            return Err("the simulated broker has no WebSocket listener".to_owned());
-        }
         let mut config = Config { seed: self.seed, ..setup.config() };
         if let Some(adjust) = &self.adjust {
             adjust(&mut config);
@@ -65,22 +66,45 @@ impl Ours {
         let broker = Broker::new(config, Restored::default(), Time::ZERO);
         tokio::spawn(drive(Machine::Broker(Box::new(broker)), Host { accepted, start: now() }));
         let ours = self.clone();
-        let dial = move || {
+        let raw: Rc<dyn Fn() -> Dialling> = Rc::new(move || {
             let (near, far) = tokio::io::duplex(STREAM_SIZE);
-            let stood = dials.send(Box::new(far) as AnyStream).is_ok();
-            let near = ours.before(Box::new(near));
+            let far: AnyStream = Box::new(far);
+            let stood = match setup {
+                Setup::WebSocket => {
+                    tokio::spawn(listen(far, dials.clone()));
+                    true
+                }
+                _ => dials.send(far).is_ok(),
+            };
+            let near = ours.before(setup, Box::new(near));
             let result = if stood { Ok(near) } else { Err(io::ErrorKind::ConnectionRefused.into()) };
-            Box::pin(std::future::ready(result)) as super::Dialling
-        };
+            Box::pin(std::future::ready(result))
+        });
         let credentials = setup.asks_for_a_password().then(|| (USER.to_owned(), PASSWORD.to_owned()));
-        Ok(Place { setup, dial: Rc::new(dial), credentials, patience: PATIENCE })
+        let place = Place { setup, dial: raw.clone(), credentials, patience: PATIENCE, upgrade: None };
+        Ok(match setup {
+            Setup::WebSocket => {
+                place.upgraded(Upgrade { dial: raw, host: "simrun".to_owned(), path: "/mqtt".to_owned() })
+            }
+            _ => place,
+        })
     }
 
-    fn before(&self, far: AnyStream) -> AnyStream {
-        if self.tamper.is_none() && self.segments == Segments::Alike {
+    fn before(&self, setup: Setup, far: AnyStream) -> AnyStream {
+        let tamper = self.tamper.as_ref().map(|make| make());
+        // What tampers with WebSocket has nothing to do elsewhere.
+        let tamper = tamper.filter(|tamper| setup == Setup::WebSocket || !tamper.takes_bytes());
+        if tamper.is_none() && self.segments == Segments::Alike {
             return far;
         }
-        relay::before(far, self.tamper.as_ref().map(|make| make()), self.segments)
+        relay::before(far, tamper, self.segments)
+    }
+}
+
+/// Upgrades a connection as the live broker does, and hands it to the broker. Who is turned away has been told.
+async fn listen(stream: AnyStream, accepted: mpsc::UnboundedSender<AnyStream>) {
+    if let Ok(stream) = live::websocket::accept(stream, PACKET_MAXIMUM).await {
+        let _ = accepted.send(Box::new(stream));
     }
 }
 

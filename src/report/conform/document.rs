@@ -252,7 +252,7 @@ fn case(role: Role, result: &CaseResult) -> CaseEntry {
         _ => (None, None),
     };
     let why = match &result.outcome {
-        Err(Stop::Skipped(why)) => Some(why.clone()),
+        Err(Stop::Skipped(why) | Stop::Excused(why)) => Some(why.clone()),
         Err(Stop::Setup(_)) => Some("the set-up did not come about".to_owned()),
         _ => None,
     };

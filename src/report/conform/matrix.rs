@@ -52,6 +52,35 @@ impl Matrix {
         text
     }
 
+    /// As Markdown: the counts, then every statement that some target broke or that there is advice on.
+    pub fn markdown(&self) -> String {
+        let line =
+            |first: &str, cells: Vec<String>, last: &str| format!("| {first} | {} | {last} |\n", cells.join(" | "));
+        let targets = || self.documents.iter().map(|document| document.target.clone()).collect::<Vec<_>>();
+        let ruler = line("---", vec!["---".to_owned(); self.documents.len()], "---");
+        let mut text = line("statements", targets(), "") + &ruler;
+        for verdict in VERDICTS {
+            let counts = self.documents.iter().map(|document| document.count(verdict).to_string());
+            text.push_str(&line(word(verdict), counts.collect(), ""));
+        }
+        text.push('\n');
+        text.push_str(&(line("statement", targets(), "asks") + &ruler));
+        for (id, row) in &self.rows {
+            if !row.iter().flatten().any(|entry| matches!(entry.verdict, Verdict::Fail | Verdict::Advice)) {
+                continue;
+            }
+            let cell = |entry: &Option<StatementEntry>| match entry.as_ref().map(|entry| entry.verdict) {
+                Some(Verdict::Fail) => "**broken**",
+                Some(Verdict::Advice) => "advice",
+                Some(Verdict::Pass) => "·",
+                _ => "",
+            };
+            let cells = row.iter().map(|entry| cell(entry).to_owned()).collect();
+            text.push_str(&line(&format!("`{id}`"), cells, id.statement().summary));
+        }
+        text
+    }
+
     /// As a page.
     pub fn html(&self) -> String {
         let body = html! {

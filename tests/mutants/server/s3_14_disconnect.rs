@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use simrun::codec::{Packet, Properties, Property, Value, Version};
+use simrun::codec::{Packet, Properties, Property, Text, Value, Version};
+use simrun::conform::relay::Tamper;
 use simrun::trace::Way;
 
-use crate::mutants::tools::{alter, change, patch};
+use crate::mutants::tools::{alter, change, lingers, patch};
 use crate::mutants::{Kind, Mutant};
 
 pub const MUTANTS: &[Mutant] = &[
@@ -86,4 +87,39 @@ pub const MUTANTS: &[Mutant] = &[
             })
         }),
     },
+    Mutant {
+        name: "the server says DISCONNECT and stays",
+        breaks: &["v5/MQTT-3.14.4-2"],
+        via: &[],
+        kind: Kind::Broker(lingers),
+    },
+    Mutant {
+        name: "DISCONNECT has a reason string whatever the client takes",
+        breaks: &["v5/MQTT-3.14.2-3"],
+        via: &[],
+        kind: Kind::Broker(|| says(Property::ReasonString, || Value::Text(Text::literal(REASON)))),
+    },
+    Mutant {
+        name: "DISCONNECT has user properties whatever the client takes",
+        breaks: &["v5/MQTT-3.14.2-4"],
+        via: &[],
+        kind: Kind::Broker(|| {
+            says(Property::UserProperty, || Value::Pair(Text::literal("node"), Text::literal("one")))
+        }),
+    },
 ];
+
+/// Longer than any reason that our broker gives.
+const REASON: &str =
+    "the server has its reasons, and tells all of them whether anybody has room for them or not, one by one";
+
+/// Puts this into every DISCONNECT of the server.
+fn says(property: Property, value: fn() -> Value) -> Box<dyn Tamper> {
+    change(Way::Down, move |version, packet| {
+        if let (Version::V5, Packet::Disconnect(disconnect)) = (version, packet)
+            && !disconnect.properties.iter().any(|(has, _)| has == property)
+        {
+            disconnect.properties.push(property, value());
+        }
+    })
+}

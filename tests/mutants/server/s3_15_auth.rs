@@ -1,6 +1,7 @@
 //! AUTH and enhanced authentication (5.0 sections 3.15 and 4.12).
 
 use simrun::codec::{Packet, Property, Reason, Text, Value, Version};
+use simrun::conform::relay::Tamper;
 use simrun::trace::Way;
 
 use crate::mutants::tools::{change, never_closes, patch, swallow, without};
@@ -89,4 +90,27 @@ pub const MUTANTS: &[Mutant] = &[
             swallow(Way::Up, |_, packet| matches!(packet, Packet::Auth(auth) if auth.reason == Reason::ReAuthenticate))
         }),
     },
+    Mutant {
+        name: "AUTH has a reason string whatever the client takes",
+        breaks: &["v5/MQTT-3.15.2-2"],
+        via: &[],
+        kind: Kind::Broker(|| says(Property::ReasonString, || Value::Text(Text::literal("because")))),
+    },
+    Mutant {
+        name: "AUTH has user properties whatever the client takes",
+        breaks: &["v5/MQTT-3.15.2-3"],
+        via: &[],
+        kind: Kind::Broker(|| {
+            says(Property::UserProperty, || Value::Pair(Text::literal("node"), Text::literal("one")))
+        }),
+    },
 ];
+
+/// Puts this into every AUTH of the server.
+fn says(property: Property, value: fn() -> Value) -> Box<dyn Tamper> {
+    change(Way::Down, move |_, packet| {
+        if let Packet::Auth(auth) = packet {
+            auth.properties.push(property, value());
+        }
+    })
+}

@@ -1,6 +1,6 @@
 //! CONNACK (section 3.2).
 
-use simrun::codec::{ConnAck, Packet, Properties, Property, Qos, Reason, Text};
+use simrun::codec::{ConnAck, Packet, Properties, Property, Qos, Reason, Text, Value, Version};
 use simrun::conform::relay::Tamper;
 use simrun::trace::Way;
 
@@ -226,6 +226,19 @@ pub const MUTANTS: &[Mutant] = &[
             change(Way::Up, |_, packet| {
                 if let Packet::Connect(connect) = packet {
                     connect.properties = without(&connect.properties, Property::MaximumPacketSize);
+                }
+            })
+        }),
+    },
+    Mutant {
+        name: "CONNACK has user properties whatever the client takes",
+        breaks: &["v5/MQTT-3.2.2-20"],
+        via: &[],
+        kind: Kind::Broker(|| {
+            change(Way::Down, |version, packet| {
+                if let (Version::V5, Packet::ConnAck(connack)) = (version, packet) {
+                    let pair = Value::Pair(Text::literal("node"), Text::literal("one"));
+                    connack.properties.push(Property::UserProperty, pair);
                 }
             })
         }),

@@ -1,6 +1,6 @@
 //! Exercises an MQTT broker with rumqttc.
 //!
-//! `exercise-rumqttc --port 1883 --user admin --password password --version 5`
+//! `exercise-rumqttc --port 1883 --user admin --password password --version 5 [--ws] [--cafile CA.pem]`
 //!
 //! One line per check, `ok NAME` or `FAIL NAME: why`; exit code 0 only if all passed. The broker must know the user and
 //! let it use any topic. Client ids and topics are of this run only; sessions and retained messages are removed.
@@ -45,6 +45,32 @@ struct Broker {
     user: String,
     password: String,
     v5: bool,
+    /// Over WebSocket, at /mqtt.
+    ws: bool,
+    /// Over TLS: who may sign its certificate (PEM).
+    authorities: Option<Vec<u8>>,
+}
+
+impl Broker {
+    /// What rumqttc calls the host: over WebSocket a whole URL.
+    fn address(&self) -> String {
+        let Broker { host, port, .. } = self;
+        match (self.ws, &self.authorities) {
+            (false, _) => host.clone(),
+            (true, None) => format!("ws://{host}:{port}/mqtt"),
+            (true, Some(_)) => format!("wss://{host}:{port}/mqtt"),
+        }
+    }
+
+    fn transport(&self) -> rumqttc::Transport {
+        let tls = |ca: &Vec<u8>| rumqttc::TlsConfiguration::Simple { ca: ca.clone(), alpn: None, client_auth: None };
+        match (self.ws, &self.authorities) {
+            (false, None) => rumqttc::Transport::Tcp,
+            (false, Some(ca)) => rumqttc::Transport::Tls(tls(ca)),
+            (true, None) => rumqttc::Transport::Ws,
+            (true, Some(ca)) => rumqttc::Transport::Wss(tls(ca)),
+        }
+    }
 }
 
 /// One check's clients and names.
@@ -104,6 +130,7 @@ impl Case {
 
 fn main() -> ExitCode {
     let (broker, only, skip) = arguments();
+    let _ = rustls::crypto::ring::default_provider().install_default();
     thread::spawn(|| {
         thread::sleep(WHOLE_RUN);
         println!("FAIL whole_run: not done in {WHOLE_RUN:?}");
@@ -161,6 +188,10 @@ fn arguments() -> (Broker, Vec<String>, Vec<String>) {
     let (mut only, mut skip) = (Vec::new(), Vec::new());
     let mut arguments = std::env::args().skip(1);
     while let Some(option) = arguments.next() {
+        if option == "--ws" {
+            broker.ws = true;
+            continue;
+        }
         let value = arguments.next().unwrap_or_else(|| panic!("{option} needs a value"));
         match option.as_str() {
             "--host" => broker.host = value,
@@ -168,6 +199,7 @@ fn arguments() -> (Broker, Vec<String>, Vec<String>) {
             "--user" => broker.user = value,
             "--password" => broker.password = value,
             "--version" if value == "5" || value == "3.1.1" => broker.v5 = value == "5",
+            "--cafile" => broker.authorities = Some(std::fs::read(value).expect("a file of certificates")),
             "--only" => only.push(value),
             "--skip" => skip.push(value),
             _ => panic!("{option} {value}: not understood"),

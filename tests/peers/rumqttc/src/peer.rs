@@ -308,7 +308,8 @@ impl Peer {
 
 impl Loop {
     fn old(broker: &Broker, client_id: &str, options: Options) -> Loop {
-        let mut set = rumqttc::MqttOptions::new(client_id, &broker.host, broker.port);
+        let mut set = rumqttc::MqttOptions::new(client_id, broker.address(), broker.port);
+        set.set_transport(broker.transport());
         let user = options.user.unwrap_or_else(|| broker.user.clone());
         set.set_credentials(user, options.password.unwrap_or_else(|| broker.password.clone()));
         set.set_clean_session(options.clean).set_manual_acks(options.hold_acks);
@@ -321,7 +322,8 @@ impl Loop {
     }
 
     fn new(broker: &Broker, client_id: &str, options: Options) -> Loop {
-        let mut set = v5::MqttOptions::new(client_id, &broker.host, broker.port);
+        let mut set = v5::MqttOptions::new(client_id, broker.address(), broker.port);
+        set.set_transport(broker.transport());
         let user = options.user.unwrap_or_else(|| broker.user.clone());
         set.set_credentials(user, options.password.unwrap_or_else(|| broker.password.clone()));
         set.set_clean_start(options.clean).set_manual_acks(options.hold_acks);
