@@ -12,7 +12,8 @@
 //! ```
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
+use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -168,6 +169,38 @@ impl Verifier {
         Verifier { salt: salt.to_vec(), iterations, stored_key: [0; 32], server_key: [0; 32] }
     }
 }
+
+impl fmt::Display for Verifier {
+    /// As PostgreSQL writes it: `SCRAM-SHA-256$ITERATIONS:SALT$STORED:SERVER`, the last three in base64.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [salt, stored, server] =
+            [&self.salt[..], &self.stored_key, &self.server_key].map(|part| BASE64.encode(part));
+        write!(f, "{METHOD}${}:{salt}${stored}:{server}", self.iterations)
+    }
+}
+
+impl FromStr for Verifier {
+    type Err = VerifierError;
+
+    fn from_str(text: &str) -> Result<Verifier, VerifierError> {
+        let parts = || {
+            let (iterations, rest) = text.strip_prefix(METHOD)?.strip_prefix('$')?.split_once(':')?;
+            let (salt, keys) = rest.split_once('$')?;
+            let (stored, server) = keys.split_once(':')?;
+            let key = |text: &str| Key::try_from(BASE64.decode(text).ok()?).ok();
+            let (salt, iterations) = (BASE64.decode(salt).ok()?, iterations.parse().ok()?);
+            let takes = (ITERATIONS..=MOST_ITERATIONS).contains(&iterations) && !salt.is_empty();
+            let verifier = Verifier { salt, iterations, stored_key: key(stored)?, server_key: key(server)? };
+            takes.then_some(verifier)
+        };
+        parts().ok_or(VerifierError)
+    }
+}
+
+/// A text is not what is kept of a user for SCRAM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("what SCRAM needs is broken")]
+pub struct VerifierError;
 
 /// The server's side of one exchange.
 #[derive(Clone, Debug)]

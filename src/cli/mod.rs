@@ -8,6 +8,7 @@ mod connect;
 mod documents;
 mod explore;
 mod healthcheck;
+mod passwd;
 mod publish;
 mod real;
 mod run;
@@ -58,8 +59,14 @@ enum Command {
     Bench(Box<bench::BenchArguments>),
     /// Ask a broker, or its page, whether it is there: exit code 0 if it is, 1 if not
     Healthcheck(healthcheck::HealthcheckArguments),
-    /// Print the JSON Schema of scenario files, for editors
-    Schema,
+    /// Print the JSON Schema of a kind of file, for editors
+    Schema {
+        /// The kind of file
+        #[arg(value_enum, default_value_t = schema::Kind::Scenario)]
+        kind: schema::Kind,
+    },
+    /// Add, change or remove a user in a file for `--users`
+    Passwd(passwd::PasswdArguments),
     /// Print the completions of a shell, to be put where it looks for them
     Completions {
         /// The shell
@@ -99,46 +106,80 @@ struct RunArguments {
     real: RealArguments,
 }
 
+/// Where these options stand in help texts.
+const BROKER: &str = "A broker on real sockets (--real)";
+const ACCESS: &str = "Who may come in (--real)";
+
 /// What a broker on real sockets is told.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 struct RealArguments {
     /// Serve on a real port, on loopback unless --listen says otherwise, until Ctrl-C
     /// With a SCENARIO: run it there, in real time, its broker open to anyone else too; Ctrl-C ends it early, with exit
     /// code 1
-    #[arg(long, conflicts_with_all = ["engine", "check_determinism"])]
+    #[arg(long, help_heading = BROKER, conflicts_with_all = ["engine", "check_determinism"])]
     real: bool,
     /// Serve as another broker is set up when new: apollo has port 61613 and user admin with password "password"
-    #[arg(long, value_enum, requires = "real", conflicts_with = "scenario")]
+    #[arg(long, help_heading = BROKER, value_enum, requires = "real", conflicts_with = "scenario")]
     profile: Option<Profile>,
-    /// Where to listen [default: 127.0.0.1:1883, or the scenario's port]; port 0 takes a free one and prints it
-    #[arg(long, value_name = "ADDRESS:PORT", requires = "real")]
-    listen: Option<SocketAddr>,
-    /// Where to listen for MQTT over WebSocket too, at the path /mqtt; port 0 takes a free one and prints it
-    #[arg(long, value_name = "ADDRESS:PORT", requires = "real", conflicts_with = "scenario")]
+    /// A configuration file (YAML; `simrun schema broker` describes it); SIGHUP re-reads users, rules and certificates
+    /// [env: SIMRUN_CONFIG]
+    #[arg(long, help_heading = BROKER, value_name = "FILE", requires = "real", conflicts_with = "scenario")]
+    config: Option<PathBuf>,
+    /// Where to listen: [mqtt|mqtts|ws|wss://]ADDRESS[:PORT]. May be given several times; port 0 takes a free one and
+    /// prints it [default: 127.0.0.1:1883, or the scenario's port]
+    #[arg(long, help_heading = BROKER, value_name = "ADDRESS:PORT", requires = "real")]
+    listen: Vec<String>,
+    /// Where to listen for MQTT over WebSocket too, at the path /mqtt
+    #[arg(long, help_heading = BROKER, value_name = "ADDRESS:PORT", requires = "real", conflicts_with = "scenario")]
     ws: Option<SocketAddr>,
-    /// A user who may connect; from then on nobody else may. May be given several times
-    #[arg(long, value_name = "NAME:PASSWORD", requires = "real", conflicts_with = "scenario")]
-    user: Vec<String>,
+    /// The certificate for mqtts and wss (PEM), those it is signed with behind it
+    #[arg(long, help_heading = BROKER, value_name = "FILE", requires = "tls_key", conflicts_with = "scenario")]
+    tls_cert: Option<PathBuf>,
+    /// Its private key (PEM)
+    #[arg(long, help_heading = BROKER, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Make a certificate for localhost that is thrown away at the end, and say which file clients have to trust
+    #[arg(long, help_heading = BROKER, requires = "real", conflicts_with_all = ["tls_cert", "scenario"])]
+    tls_dev: bool,
+    /// Any key of the configuration file, as limits.connections=100. May be given several times
+    #[arg(long, help_heading = BROKER, value_name = "KEY=VALUE", requires = "real", conflicts_with = "scenario")]
+    set: Vec<String>,
+    /// Print the whole configuration, with where each value came from, and end
+    #[arg(long, help_heading = BROKER, requires = "real", conflicts_with = "scenario")]
+    print_config: bool,
+    /// Write a file once clients can connect, with a line for each address
+    #[arg(long, help_heading = BROKER, value_name = "FILE", requires = "real", conflicts_with = "scenario")]
+    ready_file: Option<PathBuf>,
     /// Where to serve a page that shows the broker, JSON under /api, /metrics and /healthz; port 0 takes a free one.
     /// Beyond loopback it needs users. Profile apollo has it at 127.0.0.1:61680, unless --listen is given
-    #[arg(long, value_name = "ADDRESS:PORT", requires = "real", conflicts_with = "scenario")]
+    #[arg(long, help_heading = BROKER, value_name = "ADDRESS:PORT", requires = "real", conflicts_with = "scenario")]
     web: Option<SocketAddr>,
     /// How the log on standard error looks [default: human on a terminal, json elsewhere]
-    #[arg(long, value_enum, value_name = "FORM", requires = "real", conflicts_with = "scenario")]
+    #[arg(long, help_heading = BROKER, value_enum, value_name = "FORM", requires = "real", conflicts_with = "scenario")]
     log: Option<LogForm>,
     /// How much is logged
-    #[arg(long, value_enum, value_name = "LEVEL", requires = "real", conflicts_with = "scenario", default_value_t = LogLevel::Info)]
+    #[arg(long, help_heading = BROKER, value_enum, value_name = "LEVEL", requires = "real", conflicts_with = "scenario", default_value_t = LogLevel::Info)]
     log_level: LogLevel,
     /// How often the broker publishes what it counts under $SYS/broker/, in seconds; 0 for never
-    #[arg(long, value_name = "SECONDS", requires = "real", conflicts_with = "scenario", default_value_t = 10)]
+    #[arg(long, help_heading = BROKER, value_name = "SECONDS", requires = "real", conflicts_with = "scenario", default_value_t = 10)]
     sys_interval: u64,
     /// Keep sessions, subscriptions, queued and retained messages and wills in this directory: an acknowledgement leaves
     /// once what it promises is on the disk
-    #[arg(long, value_name = "DIR", requires = "real", conflicts_with = "scenario")]
+    #[arg(long, help_heading = BROKER, value_name = "DIR", requires = "real", conflicts_with = "scenario")]
     data: Option<PathBuf>,
     /// How many of the scenario's seconds pass in a real one, from 0.1 to 100
-    #[arg(long, value_name = "TIMES", requires_all = ["real", "scenario"], value_parser = speed, default_value_t = 1.0)]
+    #[arg(long, help_heading = BROKER, value_name = "TIMES", requires_all = ["real", "scenario"], value_parser = speed, default_value_t = 1.0)]
     speed: f64,
+    /// A user who may connect; from then on nobody else may. May be given several times [env: SIMRUN_USERNAME and
+    /// SIMRUN_PASSWORD]
+    #[arg(long, help_heading = ACCESS, value_name = "NAME:PASSWORD", requires = "real", conflicts_with = "scenario")]
+    user: Vec<String>,
+    /// A file of users, as `simrun passwd` and mosquitto_passwd write it [env: SIMRUN_USERS]
+    #[arg(long, help_heading = ACCESS, value_name = "FILE", requires = "real", conflicts_with = "scenario")]
+    users: Option<PathBuf>,
+    /// Clients may come without a user name, also from other machines
+    #[arg(long, help_heading = ACCESS, requires = "real", conflicts_with = "scenario")]
+    anonymous: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -236,7 +277,8 @@ pub fn main() -> ExitCode {
         Some(Command::Sub(arguments)) => subscribe::subscribe(&arguments),
         Some(Command::Bench(arguments)) => bench::bench(&arguments),
         Some(Command::Healthcheck(arguments)) => healthcheck::healthcheck(&arguments),
-        Some(Command::Schema) => schema::print(),
+        Some(Command::Schema { kind }) => schema::print(kind),
+        Some(Command::Passwd(arguments)) => passwd::run(&arguments),
         Some(Command::Completions { shell }) => documents::completions(shell),
         Some(Command::Man { directory }) => documents::man(&directory),
         Some(Command::Adapter) => match crate::conform::steered::speak() {

@@ -1,22 +1,23 @@
 //! `simrun --real`: a broker on a real port, and with a SCENARIO all of it in real time.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use super::run::{breaches, failures, load, title, verdicts, watched, write_traces};
-use super::{FAILED, Profile, RealArguments, RunArguments, say, wrong};
+use super::{FAILED, Profile, RealArguments, RunArguments, complain, say, wrong};
 use crate::broker::Config;
-use crate::live::{self, Listen, Played, Terms, Transport, log};
+use crate::live::config::{BrokerFile, Layers, ListenAddress, Listener, Settings, TlsFiles};
+use crate::live::dial::Scheme;
+use crate::live::tls::{Clients, Development, Identity, Tls};
+use crate::live::{self, Access, Listen, Played, Terms, Transport, log};
 use crate::report::terminal::{self, Terminal};
 use crate::scenario::{self, Loaded, setup};
 use crate::sim;
 
-/// The port that MQTT has by registration, and the one that Apollo uses.
-const MQTT_PORT: u16 = 1883;
-const APOLLO_PORT: u16 = 61613;
 /// The port of Apollo's page.
 const APOLLO_PAGE_PORT: u16 = 61680;
 
@@ -41,19 +42,27 @@ fn play(arguments: &RunArguments, path: &Path) -> ExitCode {
         Err(exit) => return exit,
     };
     let broker = &loaded.scenario.broker;
-    let terms = Terms {
-        address: arguments.real.listen.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, setup::port(broker)))),
-        seed: arguments.seed.unwrap_or(loaded.scenario.seed),
-        speed: arguments.real.speed,
+    let address = match arguments.real.listen.as_slice() {
+        [] => Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, setup::port(broker)))),
+        [text] => listener(text).map(|listener| listener.url).and_then(|url| match url.scheme {
+            Scheme::Mqtt => Ok(url.address),
+            _ => Err(format!("error: --listen {text}: a scenario's broker speaks plain TCP; write mqtt://")),
+        }),
+        _ => Err("error: a scenario's broker has one --listen".to_owned()),
     };
+    let address = match address {
+        Ok(address) => address,
+        Err(what) => return wrong(what),
+    };
+    let terms = Terms { address, seed: arguments.seed.unwrap_or(loaded.scenario.seed), speed: arguments.real.speed };
     let config = setup::broker(broker, terms.seed);
-    if let Some(exit) = open_to_all(terms.address, &config) {
-        return exit;
+    if let Err(what) = closed_to_strangers(terms.address, &config) {
+        return wrong(what);
     }
     let terminal = Terminal::new(&sim::names(&loaded.scenario), arguments.verbose);
     let ready = |address| {
-        let listen = Listen { transport: Transport::Tcp, address };
-        say(&format!("{}\n{}", greeting(&[listen], &config), title(&loaded)));
+        let listen = Listen::new(Transport::Tcp, address);
+        say(&format!("{}\n{}", greeting(&[listen], &config, None), title(&loaded)));
     };
     let watch = |event: &_| {
         if let Some(line) = terminal.line(event, None) {
@@ -111,77 +120,242 @@ fn conclude(loaded: &Loaded, path: &Path, terms: Terms, played: &Played) -> Exit
 
 /// Serves until it is told to stop.
 fn serve(arguments: &RealArguments) -> ExitCode {
-    let (mut config, port) = match arguments.profile {
-        Some(Profile::Apollo) => (Config::apollo(), APOLLO_PORT),
-        None => (Config::default(), MQTT_PORT),
-    };
-    for user in &arguments.user {
-        let Some((name, password)) = user.split_once(':') else {
-            return wrong(format_args!("error: --user {user}: there is no colon; write --user NAME:PASSWORD"));
-        };
-        config.users.insert(name.to_owned(), password.into());
-        config.anonymous = false;
+    match serve_or_say(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(what) => wrong(what),
     }
-    let address = arguments.listen.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-    let mut listens = vec![Listen { transport: Transport::Tcp, address }];
-    listens.extend(arguments.ws.map(|address| Listen { transport: Transport::WebSocket, address }));
+}
+
+fn serve_or_say(arguments: &RealArguments) -> Result<(), String> {
+    let error = |what: &dyn std::fmt::Display| format!("error: {what}");
+    let layers = layers(arguments)?;
+    let mut settings = layers.settings().map_err(|what| error(&what))?;
+    if arguments.print_config {
+        say(&layers.shown(&settings));
+        return Ok(());
+    }
+    settings.warnings.iter().for_each(|warning| complain(format_args!("warning: {warning}")));
+    let development = if arguments.tls_dev { Some(Development::new().map_err(|what| error(&what))?) } else { None };
+    let mut listens = listens(&settings, development.as_ref())?;
     // The profile's page comes with the profile's port.
-    let page = arguments.profile.filter(|_| arguments.listen.is_none());
+    let page = arguments.profile.filter(|_| arguments.listen.is_empty());
     let page = page.map(|Profile::Apollo| SocketAddr::from((Ipv4Addr::LOCALHOST, APOLLO_PAGE_PORT)));
     let page = arguments.web.or(page);
-    listens.extend(page.map(|address| Listen { transport: Transport::Page, address }));
-    let level = log::Level::from(arguments.log_level);
-    config.notices = level.notices();
-    config.sys_interval = (arguments.sys_interval > 0).then(|| Duration::from_secs(arguments.sys_interval));
-    if let Some(exit) = listens.iter().find_map(|listen| open_to_all(listen.address, &config)) {
-        return exit;
+    listens.extend(page.map(|address| Listen::new(Transport::Page, address)));
+    for listen in &listens {
+        let anonymous = listen.door.as_ref().and_then(|door| door.anonymous);
+        // The page lets anyone do anything where there are no users, whatever is meant for clients.
+        let meant = settings.open_on_purpose && listen.transport != Transport::Page;
+        if !meant && anonymous != Some(true) {
+            closed_to_strangers(listen.address, &settings.config)?;
+        }
     }
+    let level = log::Level::from(arguments.log_level);
+    settings.config.notices = level.notices();
+    settings.config.sys_interval = (arguments.sys_interval > 0).then(|| Duration::from_secs(arguments.sys_interval));
     log::begin(arguments.log.map(log::Form::from), level);
-    let data = arguments.data.as_deref();
-    match live::serve(config.clone(), &listens, data, |local| say(&greeting(local, &config))) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => wrong(format_args!("error: {error}")),
+    let reload = {
+        let (arguments, listens) = (arguments.clone(), listens.clone());
+        move || reload(&arguments, &listens)
+    };
+    let ready_file = settings.ready_file.clone();
+    let ready = |local: &[Listen]| {
+        say(&greeting(local, &settings.config, development.as_ref()));
+        if let Some(path) = &ready_file {
+            let lines: String = local.iter().map(|listen| format!("{}\n", listen.url())).collect();
+            if let Err(what) = write_at_once(path, &lines) {
+                complain(format_args!("warning: {}: {what}", path.display()));
+            }
+        }
+        live::tell_service_manager("READY=1");
+    };
+    let served = live::serve(settings.config.clone(), &listens, arguments.data.as_deref(), reload, ready)
+        .map_err(|what| error(&what));
+    if let Some(path) = &settings.ready_file {
+        // It may never have been there.
+        let _ = std::fs::remove_file(path);
+    }
+    served
+}
+
+/// All that is said of the set-up, the later over the earlier: file, environment, flags.
+fn layers(arguments: &RealArguments) -> Result<Layers, String> {
+    let mut layers = Layers::default();
+    let from_environment = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    if let Some(path) = arguments.config.clone().or_else(|| from_environment("SIMRUN_CONFIG")) {
+        layers.file(&path).map_err(|diagnosis| diagnosis.to_string())?;
+    }
+    let user = std::env::var("SIMRUN_USERNAME").ok().zip(std::env::var("SIMRUN_PASSWORD").ok());
+    let users = user.map(|user| [user].into_iter().collect());
+    let users_file = from_environment("SIMRUN_USERS");
+    layers.environment(BrokerFile { users, users_file, ..BrokerFile::default() });
+    for said in &arguments.set {
+        layers.set(said).map_err(|diagnosis| diagnosis.to_string())?;
+    }
+    let mut users = BTreeMap::new();
+    for user in &arguments.user {
+        match user.split_once(':') {
+            Some((name, password)) if !name.is_empty() && !password.is_empty() => {
+                users.insert(name.to_owned(), password.to_owned());
+            }
+            _ => return Err("error: --user: write --user NAME:PASSWORD".to_owned()),
+        }
+    }
+    let mut listeners = Vec::new();
+    for text in &arguments.listen {
+        listeners.push(listener(text)?);
+    }
+    if let Some(address) = arguments.ws {
+        if listeners.is_empty() {
+            // It comes beside what there is.
+            let there = layers.settings().map_err(|what| format!("error: {what}"))?;
+            let profile = arguments.profile.map(|_| listener("127.0.0.1:61613")).transpose()?;
+            listeners = profile.map_or(there.listeners, |listener| vec![listener]);
+        }
+        listeners.push(ListenAddress { scheme: Scheme::Ws, address }.into());
+    }
+    let tls = arguments.tls_cert.clone().zip(arguments.tls_key.clone()).map(|(certificate, key)| TlsFiles {
+        certificate,
+        key,
+        client_authorities: None,
+        client_certificate_optional: false,
+        user_from_certificate: false,
+    });
+    layers.flags(BrokerFile {
+        profile: arguments.profile.map(|Profile::Apollo| scenario::Profile::Apollo),
+        listeners: (!listeners.is_empty()).then_some(listeners),
+        tls,
+        users: (!users.is_empty()).then(|| users.into_iter().collect()),
+        users_file: arguments.users.clone(),
+        anonymous: arguments.anonymous.then_some(true),
+        ready_file: arguments.ready_file.clone(),
+        ..BrokerFile::default()
+    });
+    Ok(layers)
+}
+
+fn listener(text: &str) -> Result<Listener, String> {
+    match ListenAddress::parse(text) {
+        Ok(address) => Ok(address.into()),
+        Err((what, help)) => Err(format!("error: --listen {text}: {what}; {help}")),
+    }
+}
+
+/// Where it listens, with TLS read from its files.
+fn listens(settings: &Settings, development: Option<&Development>) -> Result<Vec<Listen>, String> {
+    let made =
+        development.map(Development::identity).map(Tls::new).transpose().map_err(|what| format!("error: {what}"))?;
+    let listen = |listener: &Listener| {
+        let ListenAddress { scheme, address } = listener.url;
+        let transport = if scheme.is_websocket() { Transport::WebSocket } else { Transport::Tcp };
+        let tls = match (scheme.is_tls(), listener.tls.as_ref().or(settings.tls.as_ref()), &made) {
+            (false, ..) => None,
+            (true, Some(files), None) => Some(Tls::new(identity(files)?).map_err(|what| format!("error: {what}"))?),
+            (true, _, Some(made)) => Some(made.clone()),
+            (true, None, None) => {
+                let help = "name them with --tls-cert and --tls-key, or let --tls-dev make them for this run";
+                return Err(format!("error: {} needs a certificate and its key; {help}", listener.url));
+            }
+        };
+        Ok(Listen { transport, address, tls, door: listener.door() })
+    };
+    settings.listeners.iter().map(listen).collect()
+}
+
+fn identity(files: &TlsFiles) -> Result<Identity, String> {
+    let TlsFiles { certificate, key, client_authorities, client_certificate_optional, user_from_certificate } =
+        files.clone();
+    let clients = client_authorities.map(|authorities| Clients {
+        authorities,
+        optional: client_certificate_optional,
+        name_users: user_from_certificate,
+    });
+    if clients.is_none() && (client_certificate_optional || user_from_certificate) {
+        return Err("error: tls: certificates of clients need `client_authorities`".to_owned());
+    }
+    Ok(Identity { certificate, key, clients })
+}
+
+/// Reads anew who may come in, what they may do, and the certificates. What is wrong is said, and changes nothing.
+fn reload(arguments: &RealArguments, listens: &[Listen]) -> Option<Access> {
+    let read = || {
+        let settings = layers(arguments)?.settings().map_err(|what| format!("error: {what}"))?;
+        for tls in listens.iter().filter_map(|listen| listen.tls.as_ref()) {
+            tls.reload().map_err(|what| format!("error: {what}"))?;
+        }
+        Ok::<Settings, String>(settings)
+    };
+    match read() {
+        Ok(settings) => {
+            settings.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+            let Config { users, anonymous, access: rules, .. } = settings.config;
+            tracing::info!("users, rules and certificates are read anew ({} users)", users.len());
+            Some(Access { users, anonymous, rules })
+        }
+        Err(what) => {
+            tracing::error!("{what}; nothing is changed: correct it and send SIGHUP again");
+            None
+        }
     }
 }
 
 /// Says what is wrong where strangers on other machines could connect without a password.
-fn open_to_all(address: SocketAddr, config: &Config) -> Option<ExitCode> {
-    let open = !address.ip().is_loopback() && config.anonymous;
-    open.then(|| {
-        wrong(format_args!(
-            "error: {address} can be reached from other machines, and anyone could connect; add --user NAME:PASSWORD, or \
-             listen on 127.0.0.1 (a scenario says `users` under `broker`)"
-        ))
-    })
+fn closed_to_strangers(address: SocketAddr, config: &Config) -> Result<(), String> {
+    if address.ip().is_loopback() || !config.anonymous {
+        return Ok(());
+    }
+    Err(format!(
+        "error: {address} can be reached from other machines, and anyone could connect; add --user NAME:PASSWORD or --users \
+         FILE, or listen on 127.0.0.1, or mean it with --anonymous (a scenario says `users` under `broker`)"
+    ))
+}
+
+/// A file that is there whole or not at all.
+fn write_at_once(path: &Path, text: &str) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    std::io::Write::write_all(&mut file, text.as_bytes())?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
 }
 
 /// What is listening, and how to reach it.
-fn greeting(local: &[Listen], config: &Config) -> String {
-    let who = match config.users.keys().next() {
-        Some(user) => format!(" -u {user} -P …"),
-        None => String::new(),
+fn greeting(local: &[Listen], config: &Config, development: Option<&Development>) -> String {
+    let names: Vec<&String> = config.users.keys().collect();
+    let access = match names.as_slice() {
+        _ if config.anonymous => "anyone who reaches it may connect, without a password".to_owned(),
+        [] => "nobody may connect: there are no users".to_owned(),
+        [name] => format!("user {name}"),
+        names => format!("{} users", names.len()),
     };
-    let access = match config.users.len() {
-        0 => "anyone who reaches it may connect, without a password".to_owned(),
-        1 => format!("user {}", config.users.keys().next().map_or("", String::as_str)),
-        n => format!("{n} users"),
-    };
-    let urls: Vec<String> = local.iter().map(url).collect();
-    let reach = local.first().map_or(SocketAddr::from((Ipv4Addr::LOCALHOST, MQTT_PORT)), |listen| listen.address);
-    let (host, port) = (reach.ip(), reach.port());
-    format!(
-        "simrun: listening on {} (MQTT 3.1.1 and 5.0; {access}); Ctrl-C stops it\n\
-         \x20 mosquitto_sub -h {host} -p {port}{who} -t '#' -v\n\
-         \x20 mosquitto_pub -h {host} -p {port}{who} -t hello -m world\n",
-        urls.join(" and ")
-    )
-}
-
-fn url(listen: &Listen) -> String {
-    let path = match listen.transport {
-        Transport::Tcp => "",
-        Transport::Page => "/",
-        Transport::WebSocket => "/mqtt",
-    };
-    format!("{}://{}{path}", listen.transport.scheme(), listen.address)
+    let urls: Vec<String> = local.iter().map(Listen::url).collect();
+    let mut text =
+        format!("simrun: listening on {} (MQTT 3.1.1 and 5.0; {access}); Ctrl-C stops it\n", urls.join(" and "));
+    if let Some(listen) = local.first() {
+        let mut reach = listen.clone();
+        if reach.address.ip().is_unspecified() {
+            reach.address.set_ip(match reach.address.is_ipv4() {
+                true => Ipv4Addr::LOCALHOST.into(),
+                false => Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        let who = names.first().filter(|_| !config.anonymous).map_or(String::new(), |name| format!(" -u {name} -P …"));
+        let trust = match (development, &reach.tls) {
+            (Some(development), Some(_)) => format!(" --cafile {}", development.authority().display()),
+            (None, Some(_)) => " --cafile …".to_owned(),
+            (_, None) => String::new(),
+        };
+        let url = reach.url();
+        let _ = writeln!(text, "  simrun sub --url {url}{who}{trust} -t '#'");
+        let _ = writeln!(text, "  simrun pub --url {url}{who}{trust} -t hello -m world");
+    }
+    if let Some(development) = development {
+        let authority = development.authority();
+        let _ = writeln!(
+            text,
+            "  --tls-dev: the certificate is for localhost and this run; clients trust {}",
+            authority.display()
+        );
+    }
+    text
 }

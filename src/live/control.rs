@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::broker::{Broker, Input, Peer};
+use crate::broker::{Arrival, Broker, Input, Peer};
 use crate::drive::{Carried, Carrier, Reports, Stream};
 use crate::link::LinkId;
 use crate::time::Time;
@@ -23,7 +23,7 @@ type Question = Box<dyn FnOnce(&mut Broker, Time) + Send>;
 /// What the broker's thread is told.
 pub(super) enum Mail {
     /// A task has a connection; it gets what carries its bytes.
-    Opened(Peer, oneshot::Sender<Carrier<Control>>),
+    Opened(Peer, Option<Arrival>, oneshot::Sender<Carrier<Control>>),
     /// Something happened on such a connection.
     Carried(LinkId, Carried),
     /// Something is asked of the broker.
@@ -96,9 +96,9 @@ impl Control {
     }
 
     /// Hands the broker a connection, and moves its bytes until it ends.
-    pub async fn carry(&self, peer: Peer, stream: impl Stream) -> io::Result<()> {
+    pub async fn carry(&self, peer: Peer, arrival: Option<Arrival>, stream: impl Stream) -> io::Result<()> {
         let (tell, told) = oneshot::channel();
-        self.send(Mail::Opened(peer, tell)).await;
+        self.send(Mail::Opened(peer, arrival, tell)).await;
         let carrier = told.await.map_err(|_| io::Error::from(io::ErrorKind::ConnectionAborted))?;
         self.bell.carrying.fetch_add(1, Ordering::AcqRel);
         let _carrying = Carrying(&self.bell);

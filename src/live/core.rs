@@ -22,7 +22,7 @@ use super::disk::{Disk, Opened, Told};
 use super::outgoing::Outgoing;
 use super::verify::Verifiers;
 use super::witness::Witness;
-use crate::broker::{Broker, Config, Input, Output, Peer, Verdict};
+use crate::broker::{Arrival, Broker, Config, Input, Output, Peer, Verdict};
 use crate::codec::Frame;
 use crate::drive::{Carried, Carrier, HIGH_WATER, LINGER, LOW_WATER, Line, cause_of};
 use crate::link::{Cause, LinkId};
@@ -303,7 +303,7 @@ impl Core {
 
     fn letter(&mut self, letter: Mail) {
         match letter {
-            Mail::Opened(peer, tell) => self.carried(peer, tell),
+            Mail::Opened(peer, arrival, tell) => self.carried(peer, arrival, tell),
             Mail::Carried(link, what) => self.carried_to(link, what),
             Mail::Ask(ask) => {
                 ask(&mut self.broker, self.now);
@@ -419,7 +419,7 @@ impl Core {
         if self.poll.registry().register(&mut stream, Token(CONNECTIONS + place), interest).is_err() {
             return;
         }
-        self.opened(peer, |_| {
+        self.opened(peer, None, |_| {
             Wire::Socket(Socket {
                 stream,
                 outgoing: None,
@@ -433,7 +433,7 @@ impl Core {
         });
     }
 
-    fn opened(&mut self, peer: Peer, wire: impl FnOnce(LinkId) -> Wire) {
+    fn opened(&mut self, peer: Peer, arrival: Option<Arrival>, wire: impl FnOnce(LinkId) -> Wire) {
         let place = self.connections.vacant_entry();
         self.opened += 1;
         let link = LinkId((self.opened << PLACE_BITS) | place.key() as u64);
@@ -441,7 +441,10 @@ impl Core {
         if let Some(witness) = &mut self.witness {
             witness.opened(self.now, link, &peer);
         }
-        self.handle(Input::Opened(link, peer));
+        self.handle(match arrival {
+            None => Input::Opened(link, peer),
+            Some(arrival) => Input::Arrived(link, peer, arrival),
+        });
     }
 
     fn socket(&mut self, link: LinkId) -> Option<&mut Socket> {
@@ -618,12 +621,12 @@ impl Core {
 
     // ---- connections that tasks carry ----
 
-    fn carried(&mut self, peer: Peer, tell: tokio::sync::oneshot::Sender<Carrier<Control>>) {
+    fn carried(&mut self, peer: Peer, arrival: Option<Arrival>, tell: tokio::sync::oneshot::Sender<Carrier<Control>>) {
         if self.ending.is_some() {
             return;
         }
         let control = self.control.clone();
-        self.opened(peer, |link| {
+        self.opened(peer, arrival, |link| {
             let (line, carrier) = Carrier::new(link, control);
             // A task that is gone reports nothing; its connection ends for lack of a CONNECT.
             let _ = tell.send(carrier);

@@ -9,6 +9,10 @@
 //! | `disk` | its disk, written by a thread of its own |
 //! | `witness` | what happens, as events for those who watch |
 //! | `verify` | passwords held against hashes, on threads of their own |
+//! | `listen` | where clients come in: transport, address, TLS, what is asked of them |
+//! | `tls` | certificates, keys, and those of clients |
+//! | `config/` | how it is set up: defaults, profile, file, environment, flags |
+//! | `users` | files of users and hashes of their passwords |
 //! | `scenario` | a scenario in real time: broker, clients, faults |
 //! | `bench` | a load for any broker |
 //! | `client` | our client, for programs of ours that talk to a server |
@@ -20,20 +24,25 @@
 
 pub mod bench;
 pub mod client;
+pub mod config;
 mod control;
 mod core;
 mod delay;
 pub mod disk;
 
 pub mod dial;
+mod listen;
 pub mod log;
 mod outgoing;
 mod scenario;
+pub mod tls;
+pub mod users;
 mod verify;
 pub mod web;
 pub mod websocket;
 mod witness;
 
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::SocketAddr;
@@ -41,32 +50,28 @@ use std::path::Path;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use socket2::{Domain, Socket};
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::broker::{Config, Peer};
+use crate::broker::{AccessRule, Config, Credential};
 use crate::time::Time;
 
 use self::core::Core;
 use self::disk::Disk;
 pub use control::Control;
+pub use listen::{Listen, Transport};
 pub use scenario::{Played, Terms, play};
 
 /// What kept the broker from serving.
 #[derive(Debug, Error)]
 pub enum LiveError {
-    /// The address is taken by another program.
-    #[error(
-        "{address} is in use by another program; stop it, or choose another port with {option} ADDRESS:PORT",
-        address = .0.address,
-        option = .0.transport.option()
-    )]
-    InUse(Listen),
+    /// The address is taken by another program; what chooses another one.
+    #[error("{0} is in use by another program; stop it, or choose another port with {1} ADDRESS:PORT")]
+    InUse(SocketAddr, &'static str),
     /// The address cannot be listened on.
-    #[error("cannot listen on {address}: {1}", address = .0.address)]
-    Listen(Listen, io::Error),
+    #[error("cannot listen on {0}: {1}")]
+    Listen(SocketAddr, io::Error),
     /// The directory for its data cannot be used.
     #[error("{0}")]
     Disk(#[from] disk::DiskError),
@@ -78,48 +83,20 @@ pub enum LiveError {
     System(#[from] io::Error),
 }
 
-/// What carries MQTT.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
-    /// TCP.
-    Tcp,
-    /// WebSocket over TCP.
-    WebSocket,
-    /// No MQTT: the page to look at the broker with.
-    Page,
-}
-
-impl Transport {
-    /// The scheme of its addresses.
-    pub const fn scheme(self) -> &'static str {
-        match self {
-            Transport::Tcp => "mqtt",
-            Transport::WebSocket => "ws",
-            Transport::Page => "http",
-        }
-    }
-
-    /// What says on the command line where it listens.
-    const fn option(self) -> &'static str {
-        match self {
-            Transport::Tcp => "--listen",
-            Transport::WebSocket => "--ws",
-            Transport::Page => "--web",
-        }
-    }
-}
-
-/// Where to listen, and for what.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Listen {
-    /// For what.
-    pub transport: Transport,
-    /// Where. Port 0 is any that is free.
-    pub address: SocketAddr,
+/// Who may come in, and what they may do.
+#[derive(Clone, Debug)]
+pub struct Access {
+    /// Users, and what proves that somebody is one.
+    pub users: BTreeMap<String, Credential>,
+    /// Whether clients may come without a user name.
+    pub anonymous: bool,
+    /// What they may do.
+    pub rules: Vec<AccessRule>,
 }
 
 /// Serves until SIGINT or SIGTERM; then every client is told, what is left is sent, and it returns. A second signal ends
-/// it at once. `ready` is called with the addresses in use, once clients can connect.
+/// it at once. On SIGHUP `reload` is asked who may come in from now on. `ready` is called with the addresses in use, once
+/// clients can connect.
 ///
 /// With a directory for its data it starts from what an earlier broker kept there, and keeps what it promises.
 ///
@@ -132,19 +109,21 @@ pub fn serve(
     config: Config,
     listens: &[Listen],
     data: Option<&Path>,
+    reload: impl FnMut() -> Option<Access> + Send + 'static,
     ready: impl FnOnce(&[Listen]),
 ) -> Result<(), LiveError> {
+    raise_descriptors();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let packet_maximum = config.maximum_packet_size;
     let has_users = !config.users.is_empty();
     let (mut plain, mut carried, mut pages, mut local) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for wanted in listens {
-        let listener = bind(*wanted)?;
-        local.push(Listen { address: listener.local_addr()?, ..*wanted });
+        let listener = wanted.bind()?;
+        local.push(Listen { address: listener.local_addr()?, ..wanted.clone() });
         match wanted.transport {
-            Transport::Tcp => plain.push(listener),
-            Transport::WebSocket => carried.push(listener),
             Transport::Page => pages.push(listener),
+            _ if wanted.is_plain() => plain.push(listener),
+            _ => carried.push((wanted.clone(), listener)),
         }
     }
     let opened = data.map(Disk::open).transpose()?;
@@ -156,20 +135,21 @@ pub fn serve(
     {
         let _entered = runtime.enter();
         let signals = Signals::new()?;
-        for listener in carried {
+        let hangup = signal(SignalKind::hangup())?;
+        for (listen, listener) in carried {
             let listener = TcpListener::from_std(listener)?;
-            runtime.spawn(carry_all(listener, packet_maximum, control.clone()));
+            runtime.spawn(listen.carry_all(listener, packet_maximum, control.clone()));
         }
         for listener in pages {
             let listener = TcpListener::from_std(listener)?;
             let door = if has_users { web::Door::of_users(control.clone()) } else { web::Door::Open };
             runtime.spawn(web::serve(listener, control.clone(), door));
         }
-        runtime.spawn(obey(signals, control));
+        runtime.spawn(obey(signals, hangup, reload, control));
     }
     ready(&local);
-    for Listen { transport, address } in &local {
-        tracing::info!(transport = transport.scheme(), address = address.to_string(), "listening");
+    for listen in &local {
+        tracing::info!(transport = listen.scheme(), address = listen.address.to_string(), "listening");
     }
     core.run().map_err(LiveError::Stopped)?;
     log::finish();
@@ -178,54 +158,48 @@ pub fn serve(
     Ok(())
 }
 
-/// The first signal ends the broker in good order, the second at once.
-async fn obey(mut signals: Signals, control: Control) {
-    signals.next().await;
+/// The first signal ends the broker in good order, the second at once; SIGHUP has it read anew who may come in.
+async fn obey(
+    mut signals: Signals,
+    mut hangup: Signal,
+    mut reload: impl FnMut() -> Option<Access> + Send + 'static,
+    control: Control,
+) {
+    loop {
+        tokio::select! {
+            biased;
+            () = signals.next() => break,
+            _ = hangup.recv() => {
+                if let Some(Access { users, anonymous, rules }) = reload() {
+                    control.ask(move |broker, _| broker.change_access(users, anonymous, rules)).await;
+                }
+            }
+        }
+    }
     tracing::info!(reason = "a signal", "shutting down: clients are told");
+    tell_service_manager("STOPPING=1");
     control.shut_down().await;
     signals.next().await;
     control.stop().await;
 }
 
-/// Accepts connections that are to become WebSockets, and carries their bytes.
-async fn carry_all(listener: TcpListener, packet_maximum: u32, control: Control) {
-    loop {
-        let (_, stream, address) = accept(std::slice::from_ref(&listener)).await;
-        let control = control.clone();
-        tokio::spawn(async move {
-            // A client that wanted something else has been told.
-            if let Ok(stream) = websocket::accept(stream, packet_maximum).await {
-                // It fails if the broker has ended.
-                let _ = control.carry(Peer(address.to_string()), stream).await;
-            }
-        });
-    }
+/// As many connections as the operating system grants, not as many as are usual for programs.
+fn raise_descriptors() {
+    let mut limits = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    limits.current = limits.maximum;
+    // Without it there are fewer connections.
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Nofile, limits);
 }
 
-/// Makes a socket that listens. Connections inherit that small packets leave at once.
-fn bind(wanted: Listen) -> Result<std::net::TcpListener, LiveError> {
-    const BACKLOG: i32 = 4096;
-    let bound = || {
-        let socket = Socket::new(Domain::for_address(wanted.address), socket2::Type::STREAM, None)?;
-        socket.set_reuse_address(true)?;
-        socket.set_tcp_nodelay(true)?;
-        socket.bind(&wanted.address.into())?;
-        socket.listen(BACKLOG)?;
-        socket.set_nonblocking(true)?;
-        io::Result::Ok(socket.into())
-    };
-    bound().map_err(|error| refused(wanted, error))
-}
-
-fn refused(wanted: Listen, error: io::Error) -> LiveError {
+fn refused(wanted: &Listen, error: io::Error) -> LiveError {
     match error.kind() {
-        io::ErrorKind::AddrInUse => LiveError::InUse(wanted),
-        _ => LiveError::Listen(wanted, error),
+        io::ErrorKind::AddrInUse => LiveError::InUse(wanted.address, wanted.option()),
+        _ => LiveError::Listen(wanted.address, error),
     }
 }
 
 async fn listen(wanted: Listen) -> Result<TcpListener, LiveError> {
-    TcpListener::bind(wanted.address).await.map_err(|error| refused(wanted, error))
+    TcpListener::bind(wanted.address).await.map_err(|error| refused(&wanted, error))
 }
 
 /// The next connection, and the place of the listener that it came to. Accepting fails when file descriptors run out:
@@ -249,6 +223,23 @@ async fn accept(listeners: &[TcpListener]) -> (usize, TcpStream, SocketAddr) {
             Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
         }
     }
+}
+
+/// Tells whoever started us how far we are, as systemd wants to know it (sd_notify): where NOTIFY_SOCKET says whom to tell.
+pub fn tell_service_manager(state: &str) {
+    use std::os::linux::net::SocketAddrExt as _;
+    use std::os::unix::net::{SocketAddr, UnixDatagram};
+    let Some(whom) = std::env::var_os("NOTIFY_SOCKET") else { return };
+    let whom = whom.to_string_lossy();
+    let tell = || {
+        let address = match whom.strip_prefix('@') {
+            Some(name) => SocketAddr::from_abstract_name(name)?,
+            None => SocketAddr::from_pathname(&*whom)?,
+        };
+        UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address)
+    };
+    // Nobody may listen any more, and nothing depends on it here.
+    let _ = tell();
 }
 
 /// A number that strangers cannot guess: topics and client identifiers come from them.

@@ -70,7 +70,7 @@ pub fn play(
 ) -> Result<Played, LiveError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let listener = listen(Listen { transport: Transport::Tcp, address: terms.address }).await?;
+        let listener = listen(Listen::new(Transport::Tcp, terms.address)).await?;
         let address = listener.local_addr()?;
         let mut signals = Signals::new()?;
         ready(address);
