@@ -237,7 +237,7 @@ fn mortal(broker: &str, again: PathBuf) -> (String, Arc<AtomicBool>) {
             let life = live(listener.take(), address, &broker, &dead, &ended);
             runtime.block_on(tokio::task::LocalSet::new().run_until(life));
             while !ended.load(Ordering::Relaxed) && !again.exists() {
-                runtime.block_on(tokio::time::sleep(Duration::from_millis(20)));
+                runtime.block_on(async { tokio::time::sleep(Duration::from_millis(20)).await });
             }
             let _ = std::fs::remove_file(&again);
         }
