@@ -8,6 +8,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -80,7 +81,10 @@ impl Drop for Broker {
 }
 
 fn hello(user: Option<(&str, &str)>) -> Vec<u8> {
-    let mut body = b"\0\x04MQTT\x04\x02\0\0\0\x01x".to_vec();
+    // No two have one client identifier, or one would take the other's place.
+    static CLIENTS: AtomicU8 = AtomicU8::new(b'!');
+    let mut body = b"\0\x04MQTT\x04\x02\0\0\0\x01".to_vec();
+    body.push(CLIENTS.fetch_add(1, Ordering::Relaxed));
     if let Some((name, password)) = user {
         body[7] |= 0xC0;
         for part in [name, password] {

@@ -567,6 +567,7 @@ async fn passed_on(lab: &Lab, property: Property, values: &[Value]) -> Result<Ve
     came.push(("live", values_in(&hall.take_message().await.setup()?.properties)));
 
     if lab.abilities().sessions && qos == AtLeastOnce {
+        hall.ping().await.setup()?;
         hall.cut().await;
         let queued = Publish { properties: properties.clone(), ..lab.publish("light", "queued", qos) };
         switch.publish(queued).await.setup()?;
@@ -581,6 +582,8 @@ async fn passed_on(lab: &Lab, property: Property, values: &[Value]) -> Result<Ve
     }
     switch.cut().await;
     came.push(("as a will", values_in(&hall.take_message().await.setup()?.properties)));
+    // Once its acknowledgement was read, the message does not come again to whoever takes up the session.
+    hall.ping().await.setup()?;
     Ok(came)
 }
 
