@@ -66,6 +66,10 @@ impl Broker {
     /// Sends what a session is owed, in order, as far as its connection has room: first what an earlier connection left
     /// unsettled, then the queue.
     pub(super) fn send_queued(&mut self, key: SessionKey) {
+        let session = &self.sessions[key];
+        if session.queue.is_empty() && session.outbound.all_resent() {
+            return;
+        }
         while let Some(link) = self.open_link(key) {
             if self.resend_one(key, link) {
                 continue;

@@ -1,5 +1,6 @@
 //! A message comes in (section 3.3): its topic, whether it may be, and to whom it goes.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 
 use super::deliver::Copies;
@@ -178,21 +179,29 @@ impl Broker {
             if let Some(chosen) = self.choose_member(*group, &route.topic) {
                 matched = true;
                 // A copy of its own, whatever else the member is subscribed to (4.8.2).
-                self.hand_out(chosen.0, &message, &[chosen], &mut Copies::default());
+                self.hand_out(chosen.0, Cow::Borrowed(&message), &[chosen], &mut Copies::default());
             }
         }
         let hears = |broker: &Broker, (session, wanted): &(SessionKey, Wanted)| {
             !(wanted.options.no_local && origin == *session) && broker.may_hear(*session, &route.topic)
         };
+        if let ([only], []) = (&route.sessions[..], &route.groups[..]) {
+            // The most frequent case, and nobody else needs the message.
+            let matched = hears(self, only);
+            if matched {
+                self.hand_out(only.0, Cow::Owned(message), &[*only], &mut copies);
+            }
+            return matched;
+        }
         for of_one in route.sessions.chunk_by(|a, b| a.0 == b.0) {
             if of_one.iter().all(|subscription| hears(self, subscription)) {
                 matched = true;
-                self.hand_out(of_one[0].0, &message, of_one, &mut copies);
+                self.hand_out(of_one[0].0, Cow::Borrowed(&message), of_one, &mut copies);
             } else {
                 let heard: Vec<_> = of_one.iter().filter(|subscription| hears(self, subscription)).copied().collect();
                 if let Some((session, _)) = heard.first() {
                     matched = true;
-                    self.hand_out(*session, &message, &heard, &mut copies);
+                    self.hand_out(*session, Cow::Borrowed(&message), &heard, &mut copies);
                 }
             }
         }
@@ -204,7 +213,7 @@ impl Broker {
     fn hand_out(
         &mut self,
         session: SessionKey,
-        message: &Message,
+        message: Cow<'_, Message>,
         matching: &[(SessionKey, Wanted)],
         copies: &mut Copies,
     ) {
@@ -213,9 +222,9 @@ impl Broker {
         let qos = message.qos.min(qos);
         let retain = message.retain && options().any(|options| options.retain_as_published);
         if qos == Qos::AtMostOnce && matching.iter().all(|(_, wanted)| wanted.identifier.is_none()) {
-            return self.deliver_at_most_once(session, message, retain, Some(copies));
+            return self.deliver_at_most_once(session, &message, retain, Some(copies));
         }
-        let mut copy = Message { qos, retain, ..message.clone() };
+        let mut copy = Message { qos, retain, ..message.into_owned() };
         for (_, wanted) in matching {
             if let Some(identifier) = wanted.identifier {
                 copy.properties.push(Property::SubscriptionIdentifier, Value::Variable(identifier));

@@ -137,6 +137,9 @@ fn serve_or_say(arguments: &RealArguments) -> Result<(), String> {
     settings.warnings.iter().for_each(|warning| complain(format_args!("warning: {warning}")));
     let development = if arguments.tls_dev { Some(Development::new().map_err(|what| error(&what))?) } else { None };
     let mut listens = listens(&settings, development.as_ref())?;
+    if arguments.tls_dev && listens.iter().all(|listen| listen.tls.is_none()) {
+        return Err("error: --tls-dev: nothing listens with TLS; add --listen mqtts://127.0.0.1:8883".to_owned());
+    }
     // The profile's page comes with the profile's port.
     let page = arguments.profile.filter(|_| arguments.listen.is_empty());
     let page = page.map(|Profile::Apollo| SocketAddr::from((Ipv4Addr::LOCALHOST, APOLLO_PAGE_PORT)));
