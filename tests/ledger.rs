@@ -114,11 +114,17 @@ fn a_connection_that_is_displaced() {
     seen("displaced_connection_lives_on", &["v3.1.1/MQTT-3.1.4-2", "v5/MQTT-3.1.4-3"], |trace| {
         trace.retain(|event| !matches!(&event.what, What::Closed { cause: Cause::TakenOver, .. }));
     });
-    seen("takeover_without_end", &["v5/MQTT-3.1.4-3"], |trace| {
-        let arrives = |event: &Event| matches!(&event.what, What::Arrived(transfer) if matches!(packet(transfer), Some(Packet::ConnAck(_))));
+    seen("takeover_without_end", &["v3.1.1/MQTT-3.1.4-2", "v5/MQTT-3.1.4-3"], |trace| {
+        // One client of each version is let in again and again.
         let ends = trace.last().expect("it is long").time;
-        let late = trace.iter().rev().find(|event| arrives(event)).expect("they connect").clone();
-        trace.extend(std::iter::repeat_n(Event { time: ends, ..late }, 25));
+        for version in [Version::V3_1_1, Version::V5] {
+            let arrives = |event: &&Event| {
+                matches!(&event.what, What::Arrived(transfer)
+                    if transfer.version == version && matches!(packet(transfer), Some(Packet::ConnAck(_))))
+            };
+            let late = trace.iter().rfind(arrives).expect("they connect").clone();
+            trace.extend(std::iter::repeat_n(Event { time: ends, ..late }, 25));
+        }
     });
 }
 
@@ -231,17 +237,18 @@ fn a_message_that_is_not_for_this_session() {
         });
     });
     seen("stray_message_of_an_old_session", &["v3.1.1/MQTT-3.1.2-6", "v5/MQTT-3.1.2-4"], |trace| {
-        // What an earlier session was sent comes again behind the SUBACK of the last one.
+        // What was meant for the session before comes behind the CONNACK of the new one.
         let said = trace.iter().find_map(|event| match &event.what {
             What::Arrived(transfer) if &*transfer.to == "broker" => match packet(transfer)? {
-                Packet::Publish(publish) => Some(publish),
+                Packet::Publish(publish) => Some((event.time, publish)),
                 _ => None,
             },
             _ => None,
         });
-        let said = said.expect("somebody publishes");
+        let (said_at, said) = said.expect("somebody publishes");
         insert(trace, |event| match (&event.what, sent(event)) {
-            (What::Left(transfer), Some(Packet::SubAck(_))) => {
+            (What::Left(transfer), Some(Packet::ConnAck(connack))) if event.time > said_at => {
+                assert!(!connack.session_present, "the session is new");
                 let publish = Packet::Publish(simrun::codec::Publish {
                     qos: Qos::AtMostOnce,
                     packet_identifier: None,
