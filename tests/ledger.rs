@@ -104,6 +104,14 @@ fn a_session_that_is_lost_or_lives_too_long() {
             }
         });
     });
+    // Neither session outlives its connection, and both are resumed.
+    seen("dead_link_never_noticed", &["v3.1.1/MQTT-3.1.2-6", "v5/MQTT-4.1.0-2"], |trace| {
+        change(trace, |packet| {
+            if let Packet::ConnAck(connack) = packet {
+                connack.session_present = true;
+            }
+        });
+    });
 }
 
 #[test]
@@ -113,6 +121,23 @@ fn a_connection_that_is_displaced() {
     });
     seen("displaced_connection_lives_on", &["v3.1.1/MQTT-3.1.4-2", "v5/MQTT-3.1.4-3"], |trace| {
         trace.retain(|event| !matches!(&event.what, What::Closed { cause: Cause::TakenOver, .. }));
+    });
+    seen("displaced_connection_lives_on", &["v3.1.1/MQTT-3.1.4-2", "v5/MQTT-3.1.4-3"], |trace| {
+        // They are closed at the very end, and are sent something before.
+        let displaced = |event: &Event| match event.what {
+            What::Closed { link, cause: Cause::TakenOver, .. } => Some(link),
+            _ => None,
+        };
+        let (closed, others): (Trace, Trace) = trace.drain(..).partition(|event| displaced(event).is_some());
+        let ends = others.last().expect("it is long").time;
+        let links: Vec<_> = closed.iter().filter_map(displaced).collect();
+        let suback = |event: &&Event| {
+            matches!(&event.what, What::Left(transfer) if links.contains(&transfer.link))
+                && matches!(sent(event), Some(Packet::SubAck(_)))
+        };
+        let more: Trace = others.iter().filter(suback).cloned().chain(closed).collect();
+        trace.extend(others);
+        trace.extend(more.into_iter().map(|event| Event { time: ends, ..event }));
     });
     seen("takeover_without_end", &["v3.1.1/MQTT-3.1.4-2", "v5/MQTT-3.1.4-3"], |trace| {
         // One client of each version is let in again and again.
@@ -168,6 +193,9 @@ fn a_connection_that_is_closed_without_need() {
                 event.time = event.time - std::time::Duration::from_secs(1);
             }
         }
+    });
+    seen("keep_alive_without_patience", &["v3.1.1/MQTT-3.1.2-24", "v5/MQTT-3.1.2-22"], |trace| {
+        trace.retain(|event| !matches!(event.what, What::Closed { cause: Cause::KeepAlive, .. }));
     });
 }
 
