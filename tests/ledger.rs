@@ -104,6 +104,14 @@ fn a_session_that_is_lost_or_lives_too_long() {
             }
         });
     });
+    // Neither session outlives its connection, and both are resumed.
+    seen("dead_link_never_noticed", &["v3.1.1/MQTT-3.1.2-6", "v5/MQTT-4.1.0-2"], |trace| {
+        change(trace, |packet| {
+            if let Packet::ConnAck(connack) = packet {
+                connack.session_present = true;
+            }
+        });
+    });
 }
 
 #[test]
@@ -114,11 +122,34 @@ fn a_connection_that_is_displaced() {
     seen("displaced_connection_lives_on", &["v3.1.1/MQTT-3.1.4-2", "v5/MQTT-3.1.4-3"], |trace| {
         trace.retain(|event| !matches!(&event.what, What::Closed { cause: Cause::TakenOver, .. }));
     });
-    seen("takeover_without_end", &["v5/MQTT-3.1.4-3"], |trace| {
-        let arrives = |event: &Event| matches!(&event.what, What::Arrived(transfer) if matches!(packet(transfer), Some(Packet::ConnAck(_))));
+    seen("displaced_connection_lives_on", &["v3.1.1/MQTT-3.1.4-2", "v5/MQTT-3.1.4-3"], |trace| {
+        // They are closed at the very end, and are sent something before.
+        let displaced = |event: &Event| match event.what {
+            What::Closed { link, cause: Cause::TakenOver, .. } => Some(link),
+            _ => None,
+        };
+        let (closed, others): (Trace, Trace) = trace.drain(..).partition(|event| displaced(event).is_some());
+        let ends = others.last().expect("it is long").time;
+        let links: Vec<_> = closed.iter().filter_map(displaced).collect();
+        let suback = |event: &&Event| {
+            matches!(&event.what, What::Left(transfer) if links.contains(&transfer.link))
+                && matches!(sent(event), Some(Packet::SubAck(_)))
+        };
+        let more: Trace = others.iter().filter(suback).cloned().chain(closed).collect();
+        trace.extend(others);
+        trace.extend(more.into_iter().map(|event| Event { time: ends, ..event }));
+    });
+    seen("takeover_without_end", &["v3.1.1/MQTT-3.1.4-2", "v5/MQTT-3.1.4-3"], |trace| {
+        // One client of each version is let in again and again.
         let ends = trace.last().expect("it is long").time;
-        let late = trace.iter().rev().find(|event| arrives(event)).expect("they connect").clone();
-        trace.extend(std::iter::repeat_n(Event { time: ends, ..late }, 25));
+        for version in [Version::V3_1_1, Version::V5] {
+            let arrives = |event: &&Event| {
+                matches!(&event.what, What::Arrived(transfer)
+                    if transfer.version == version && matches!(packet(transfer), Some(Packet::ConnAck(_))))
+            };
+            let late = trace.iter().rfind(arrives).expect("they connect").clone();
+            trace.extend(std::iter::repeat_n(Event { time: ends, ..late }, 25));
+        }
     });
 }
 
@@ -162,6 +193,9 @@ fn a_connection_that_is_closed_without_need() {
                 event.time = event.time - std::time::Duration::from_secs(1);
             }
         }
+    });
+    seen("keep_alive_without_patience", &["v3.1.1/MQTT-3.1.2-24", "v5/MQTT-3.1.2-22"], |trace| {
+        trace.retain(|event| !matches!(event.what, What::Closed { cause: Cause::KeepAlive, .. }));
     });
 }
 
@@ -231,17 +265,18 @@ fn a_message_that_is_not_for_this_session() {
         });
     });
     seen("stray_message_of_an_old_session", &["v3.1.1/MQTT-3.1.2-6", "v5/MQTT-3.1.2-4"], |trace| {
-        // What an earlier session was sent comes again behind the SUBACK of the last one.
+        // What was meant for the session before comes behind the CONNACK of the new one.
         let said = trace.iter().find_map(|event| match &event.what {
             What::Arrived(transfer) if &*transfer.to == "broker" => match packet(transfer)? {
-                Packet::Publish(publish) => Some(publish),
+                Packet::Publish(publish) => Some((event.time, publish)),
                 _ => None,
             },
             _ => None,
         });
-        let said = said.expect("somebody publishes");
+        let (said_at, said) = said.expect("somebody publishes");
         insert(trace, |event| match (&event.what, sent(event)) {
-            (What::Left(transfer), Some(Packet::SubAck(_))) => {
+            (What::Left(transfer), Some(Packet::ConnAck(connack))) if event.time > said_at => {
+                assert!(!connack.session_present, "the session is new");
                 let publish = Packet::Publish(simrun::codec::Publish {
                     qos: Qos::AtMostOnce,
                     packet_identifier: None,

@@ -44,7 +44,7 @@ impl Ledger<'_> {
         }
         let copies = session.matching(&topic).count();
         self.judge_retained(link, &client_id, &topic, publish);
-        self.perhaps_a_will(link, &client_id, &key, publish, copies);
+        self.perhaps_a_will(&client_id, &key, publish, copies);
         if !self.wills.is_known(&key) {
             self.judge_copy(link, &client_id, &topic, &key, publish);
         }

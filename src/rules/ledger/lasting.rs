@@ -73,7 +73,7 @@ impl Ledger<'_> {
         session.limited = connect.properties.maximum_packet_size().is_some();
         session.will = connect.will.as_ref().map(super::wills::Will::new);
         if let Some(will) = &session.will {
-            self.wills.known(will);
+            self.wills.known(will, version);
         }
     }
 

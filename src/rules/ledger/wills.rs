@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::{Key, Ledger, Names, TICK, words};
 use crate::codec::{self, Publish, Qos, Text, Version};
-use crate::link::LinkId;
 use crate::time::Time;
 use crate::topic::{Target, TopicName};
 
@@ -38,10 +37,16 @@ impl Will {
 /// What wills have been due, and whom they are owed to.
 #[derive(Debug, Default)]
 pub(super) struct Wills {
-    /// How often each may have been published.
-    allowed: BTreeMap<Key, usize>,
+    allowed: BTreeMap<Key, Allowed>,
     sent: BTreeMap<(Text, Key), Sent>,
     owed: Vec<Owed>,
+}
+
+/// How often a will may have been published, and the version of the client that left it.
+#[derive(Debug)]
+struct Allowed {
+    times: usize,
+    version: Version,
 }
 
 /// How often a session was sent a will, in how many copies at most each time, and where last.
@@ -61,8 +66,13 @@ struct Owed {
 }
 
 impl Wills {
-    pub(super) fn known(&mut self, will: &Will) {
-        self.allowed.entry(will.key.clone()).or_default();
+    pub(super) fn known(&mut self, will: &Will, version: Version) {
+        self.allowed.entry(will.key.clone()).or_insert(Allowed { times: 0, version }).version = version;
+    }
+
+    /// It may be published once more.
+    fn allow(&mut self, key: &Key) {
+        self.allowed.get_mut(key).into_iter().for_each(|allowed| allowed.times += 1);
     }
 
     /// Whether this is what some will says.
@@ -76,7 +86,7 @@ impl Wills {
 
     /// Whether the broker has kept and published what it had, nobody knows.
     pub(super) fn in_doubt(&mut self) {
-        self.allowed.values_mut().for_each(|times| *times += 1);
+        self.allowed.values_mut().for_each(|allowed| allowed.times += 1);
         self.owed.clear();
     }
 }
@@ -137,7 +147,7 @@ impl Ledger<'_> {
         if let Some(will) = session.will.take()
             && will.due.is_some_and(|due| due.since(now) < TICK)
         {
-            *self.wills.allowed.entry(will.key).or_default() += 1;
+            self.wills.allow(&will.key);
         }
     }
 
@@ -150,7 +160,7 @@ impl Ledger<'_> {
         let Some(session) = self.sessions.get_mut(client_id) else { return };
         let (version, place) = (session.version, self.place);
         let Some(will) = session.will.take() else { return };
-        *self.wills.allowed.entry(will.key.clone()).or_default() += 1;
+        self.wills.allow(&will.key);
         let doubtful = !certain || will.qos == Qos::AtMostOnce || will.expires || self.circumstances.short_of_room;
         let topic = Text::try_from(will.key.0.clone()).ok().and_then(|topic| TopicName::try_from(topic).ok());
         let (false, Some(topic)) = (doubtful, topic) else { return };
@@ -172,20 +182,13 @@ impl Ledger<'_> {
     }
 
     /// The broker sends a message to a session: perhaps it is a will.
-    pub(super) fn perhaps_a_will(
-        &mut self,
-        link: LinkId,
-        client_id: &Text,
-        key: &Key,
-        publish: &Publish,
-        copies: usize,
-    ) {
+    pub(super) fn perhaps_a_will(&mut self, client_id: &Text, key: &Key, publish: &Publish, copies: usize) {
         let now = self.now;
         if let Some(place) = self.wills.owed.iter().position(|owed| owed.key == *key && owed.client_id == *client_id) {
             let owed = self.wills.owed.swap_remove(place);
             self.note_at(&PUBLISHED, owed.version, self.place, None);
         }
-        let Some(allowed) = self.wills.allowed.get(key).copied() else { return };
+        let Some(&Allowed { times: allowed, version }) = self.wills.allowed.get(key) else { return };
         self.wills.sent.entry((client_id.clone(), key.clone())).or_default().last = self.place;
         if publish.dup || publish.retain || self.messages.contains_key(key) {
             return;
@@ -200,7 +203,7 @@ impl Ledger<'_> {
         (sent.times, sent.copies) = (sent.times + 1, sent.copies.max(copies).max(1));
         let too_often = sent.times > (allowed + at_hand) * sent.copies;
         let why = too_often.then(|| format!("the will {} is published, and it is not due", words(key)));
-        self.note(&NOT_BEFORE, link, why);
+        self.note_at(&NOT_BEFORE, version, self.place, why);
     }
 
     /// All is quiet: a will that still has not come will not come any more.
