@@ -20,7 +20,7 @@ impl Broker {
         link.takes_bytes =
             properties.maximum_packet_size().map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
         link.method = properties.authentication_method().map(Box::new);
-        link.counters.clean_start = connect.clean_start();
+        link.clean_start = connect.clean_start();
         if self.wants_names() {
             self.introduce(id, connect.client_id().detached(), connect.username().map(|name| name.detached()));
         }

@@ -35,12 +35,11 @@ pub(super) struct LinkCounters {
     pub(super) traffic: Traffic,
     /// When it was opened.
     pub(super) since: Time,
-    pub(super) clean_start: bool,
 }
 
 impl LinkCounters {
     pub(super) fn new(since: Time) -> LinkCounters {
-        LinkCounters { traffic: Traffic::default(), since, clean_start: true }
+        LinkCounters { traffic: Traffic::default(), since }
     }
 }
 

@@ -482,7 +482,7 @@ fn client_view(session: &Session, link: &Link, now: Time) -> ClientView {
         version: link.wire_version().to_string(),
         keep_alive: link.patience.map_or(0, |patience| patience.as_secs() * 2 / 3),
         connected_for: now.since(link.counters.since).as_secs(),
-        clean_start: link.counters.clean_start,
+        clean_start: link.clean_start,
         congested: link.congested,
         inflight: session.outbound.len(),
         queued: session.queue.len(),

@@ -55,6 +55,8 @@ pub(super) struct Link {
     /// An exchange of AUTH packets that goes on.
     pub(super) exchange: Option<Box<Exchange>>,
     pub(super) congested: bool,
+    /// What its CONNECT said of that.
+    pub(super) clean_start: bool,
     pub(super) pace: Pace,
     pub(super) counters: LinkCounters,
 }
@@ -102,6 +104,7 @@ impl Link {
             method: None,
             exchange: None,
             congested: false,
+            clean_start: true,
             pace: Pace::default(),
             counters: LinkCounters::new(now),
         }

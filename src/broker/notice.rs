@@ -182,7 +182,7 @@ impl Broker {
             return;
         }
         let Some(link) = self.links.get(&id) else { return };
-        let (version, clean_start) = (link.wire_version(), link.counters.clean_start);
+        let (version, clean_start) = (link.wire_version(), link.clean_start);
         let what = Noticed::Connected { version, keep_alive, clean_start, session_present };
         self.note(self.who(id), what);
     }
