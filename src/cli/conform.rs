@@ -192,6 +192,8 @@ fn repetition(arguments: &ConformArguments) -> String {
         let _ = write!(words, "--client '{command}'");
     }
     if let Some(target) = &arguments.target {
+        // Reports are shown to others: they say nothing of passwords. What is no address is refused elsewhere.
+        let target = target.parse().map_or_else(|_| target.clone(), |url: Url| url.to_string());
         let _ = write!(words, "--target {target}{}", arguments.trust);
     }
     if let Some(profile) = &arguments.profile {
