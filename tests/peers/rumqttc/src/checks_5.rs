@@ -67,6 +67,8 @@ async fn message_expiry(c: &Case) -> Outcome {
     let (mut away, _) = c.keeping("away", Options::default()).await?;
     away.subscribe(&topic, 1).await?;
     away.disconnect().await?;
+    // Nothing orders the two connections: the broker is to see this one end before the messages come.
+    sleep(Duration::from_millis(300)).await;
     for (payload, seconds) in [("short", 1), ("long", 60)] {
         let expiring = PublishProperties { message_expiry_interval: Some(seconds), ..PublishProperties::default() };
         a.publish_with(&topic, payload.as_bytes(), 1, expiring).await?;
