@@ -519,7 +519,7 @@ impl Core {
         self.forget(link);
         if known {
             if let Some(witness) = &mut self.witness {
-                witness.ended(self.now, link, &cause);
+                witness.closed(self.now, link, &cause);
             }
             self.handle(Input::Closed(link, cause));
         }

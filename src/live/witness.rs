@@ -60,10 +60,7 @@ impl Witness {
         self.recorder.left(now, link, Way::Down, frame.to_bytes());
     }
 
-    pub(super) fn ended(&mut self, now: Time, link: LinkId, cause: &Cause) {
-        self.recorder.closed(now, link, Way::Down, cause.clone());
-    }
-
+    /// The connection is over, whoever ended it.
     pub(super) fn closed(&mut self, now: Time, link: LinkId, cause: &Cause) {
         self.recorder.closed(now, link, Way::Down, cause.clone());
     }
