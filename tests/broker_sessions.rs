@@ -206,6 +206,40 @@ fn a_crash_loses_nothing_that_was_acknowledged() {
 }
 
 #[test]
+fn crashes_do_not_begin_the_time_of_a_session_anew() {
+    let start = || Host::new(Config { durable: true, ..Config::default() });
+    let (third, rest) = (Duration::from_secs(1200), Duration::from_secs(1));
+    // Its connection ends with the first crash; nothing tells the disk of it.
+    let mut host = start();
+    host.connect(hello_lasting(Version::V5, "hall"));
+    for _ in 0..3 {
+        host.restart();
+        host.wait(third);
+    }
+    host.wait(rest);
+    assert!(!host.connect(hello_lasting(Version::V5, "hall")).1.session_present);
+    // It left before the crashes, and its will came between them.
+    let mut host = start();
+    let will_delay = Properties::new().with(Property::WillDelayInterval, Value::Four(2000));
+    let will = Will { topic: text("gone"), properties: will_delay, ..Will::default() };
+    let (hall, _) = host.connect(Connect { will: Some(will), ..hello_lasting(Version::V5, "hall") });
+    host.cut(hall);
+    for _ in 0..2 {
+        host.wait(third);
+        host.restart();
+    }
+    host.wait(third - rest);
+    host.restart();
+    let (early, connack) = host.connect(hello_lasting(Version::V5, "hall"));
+    assert!(connack.session_present, "a second is left");
+    host.cut(early);
+    host.wait(3 * third - rest);
+    host.restart();
+    host.wait(rest);
+    assert!(!host.connect(hello_lasting(Version::V5, "hall")).1.session_present);
+}
+
+#[test]
 fn a_window_is_never_exceeded_and_the_order_is_kept() {
     let mut host = Host::new(Config::default());
     let window = |connect: Connect| Connect {

@@ -1,8 +1,10 @@
 //! Records for the disk, and sessions made from them again.
 
+use std::time::Duration;
+
 use super::quota::weight;
 use super::session::{DelayedWill, Owed, Session, SessionKey, Subscribed, target};
-use super::{Broker, SessionChange};
+use super::{Broker, SessionChange, Timer};
 use crate::codec::{PacketIdentifier, Qos, Text};
 use crate::flight::Awaited;
 use crate::message::Message;
@@ -13,17 +15,27 @@ use crate::topic::TopicName;
 impl Broker {
     /// Writes down a session itself, if it outlives its connection.
     pub(super) fn store_session(&mut self, key: SessionKey) {
-        let now = self.now;
+        let left = self.left(key);
         self.store_of(key, |session| {
             let will = session.will.as_ref().map(|will| (will.will.clone(), will.delay_seconds));
             let record = SessionRecord {
                 expiry_seconds: session.expiry_seconds,
-                left: session.link.is_none().then_some(now),
+                left,
                 will,
                 username: session.username.as_deref().cloned(),
             };
             (Key::Session(session.client_id.clone()), Some(Value::Session(record)))
         });
+    }
+
+    /// When the connection of a session ended that has none now.
+    fn left(&self, key: SessionKey) -> Option<Time> {
+        let session = &self.sessions[key];
+        let expiry = Duration::from_secs(session.expiry_seconds.into());
+        // One that lasts for ever has no timer to count back from. It comes here just when its connection has ended, and
+        // when its will is published; after that nobody asks any more.
+        let ended = || self.timers.at(Timer::Session(key)).map_or(self.now, |end| end - expiry);
+        session.link.is_none().then(ended)
     }
 
     pub(super) fn store_subscription(&mut self, key: SessionKey, filter: &Text, subscribed: Option<&Subscribed>) {
@@ -93,11 +105,11 @@ impl Broker {
 
     /// Takes up what an earlier broker stored. A connection that was open then ended with it, now.
     pub(super) fn restore(&mut self, restored: Restored) {
-        let mut left: Vec<(SessionKey, Time)> = Vec::new();
+        let mut left: Vec<(SessionKey, Option<Time>)> = Vec::new();
         for (key, value) in restored.into_records() {
             match (key, value) {
                 (Key::Session(client_id), Value::Session(record)) => {
-                    let moment = record.left.unwrap_or(self.now);
+                    let moment = record.left;
                     left.push((self.restore_session(client_id, record), moment));
                 }
                 (Key::Subscription(client_id, filter), Value::Subscription(record)) => {
@@ -127,7 +139,11 @@ impl Broker {
             }
         }
         for (session, moment) in left {
-            self.wait_for_return(session, moment);
+            self.wait_for_return(session, moment.unwrap_or(self.now));
+            if moment.is_none() {
+                // A further crash is not to begin its time anew.
+                self.store_session(session);
+            }
         }
     }
 
@@ -139,7 +155,6 @@ impl Broker {
         let key = self.sessions.insert(session);
         self.by_client_id.insert(client_id, key);
         self.report(key, SessionChange::Restored);
-        self.store_session(key);
         key
     }
 
