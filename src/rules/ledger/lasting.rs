@@ -68,7 +68,6 @@ impl Ledger<'_> {
         session.taken_up = begun_at;
         session.link = Some(link);
         session.left = None;
-        session.end_unstored = false;
         session.expiry = lifetime(&connect, expiry_granted);
         session.limited = connect.properties.maximum_packet_size().is_some();
         session.will = connect.will.as_ref().map(super::wills::Will::new);
@@ -212,10 +211,10 @@ impl Ledger<'_> {
             session.will = None;
             session.link = None;
             session.got.clear();
-            // Its time goes on if the disk knows of its end, else it begins anew when the broker is back.
-            session.end_unstored |= session.left.is_none_or(|(_, latest)| now.since(latest) < SLACK);
+            // Its time goes on if the disk knows when its connection ended, else it begins when the broker is back.
+            let unstored = session.left.is_none_or(|(_, latest)| now.since(latest) < SLACK);
             let (earliest, latest) = session.left.unwrap_or((now, now));
-            session.left = Some((earliest, if session.end_unstored { NEVER } else { latest }));
+            session.left = Some((earliest, if unstored { NEVER } else { latest }));
             let lasting = session.expiry != Some(Duration::ZERO);
             if !disk || !lasting {
                 session.alive = false;

@@ -131,8 +131,6 @@ struct Session {
     link: Option<LinkId>,
     /// The earliest and the latest moment at which its connection may have ended for the broker.
     left: Option<(Time, Time)>,
-    /// The disk may not know that its connection ended.
-    end_unstored: bool,
     /// How long it outlives its connection; `None` is for ever.
     expiry: Option<Duration>,
     limited: bool,
@@ -477,7 +475,6 @@ impl Session {
             begun_on: None,
             link: None,
             left: None,
-            end_unstored: false,
             expiry: None,
             limited: false,
             subscriptions: BTreeMap::new(),
