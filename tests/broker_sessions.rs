@@ -240,6 +240,29 @@ fn crashes_do_not_begin_the_time_of_a_session_anew() {
 }
 
 #[test]
+fn an_alias_is_not_what_makes_a_message_too_large() {
+    let mut host = Host::new(Config::default());
+    let with = |size| {
+        let properties = Properties::new().with(Property::MaximumPacketSize, Value::Four(size));
+        Connect {
+            properties: properties.with(Property::TopicAliasMaximum, Value::Two(9)),
+            ..hello(Version::V5, "hall")
+        }
+    };
+    // Two bytes, the name, the identifier, no properties, the payload; an alias is three more.
+    let payload = "on, and so it stays until the last one has left the hall";
+    let bare = 2 + 2 + 5 + 2 + 1 + u32::try_from(payload.len()).unwrap();
+    for (size, alias) in [(bare, None), (bare + 2, None), (bare + 3, Some(1))] {
+        let (hall, _) = host.connect(with(size));
+        host.subscribe(hall, "light", Qos::AtLeastOnce);
+        let (switch, _) = host.connect(hello(Version::V5, "switch"));
+        host.send(switch, publish("light", payload, 1, 1));
+        let heard = host.next_publish(hall);
+        assert_eq!((heard.topic.as_str(), heard.properties.topic_alias()), ("light", alias), "of {size} bytes");
+    }
+}
+
+#[test]
 fn a_window_is_never_exceeded_and_the_order_is_kept() {
     let mut host = Host::new(Config::default());
     let window = |connect: Connect| Connect {

@@ -207,16 +207,28 @@ struct Alias {
 
 impl Link {
     /// A message as this client gets it; `None` if it cannot be sent.
-    fn frame(
-        &mut self,
+    fn frame(&mut self, message: &Message, flags: Flags, packet: Option<PacketIdentifier>, now: Time) -> Option<Frame> {
+        // A message sent again names its topic in full: the alias of an earlier connection means nothing here.
+        let alias = if flags.dup { None } else { self.alias_for(&message.topic) };
+        let frame = self.encode(message, flags, packet, alias, now)?;
+        let Some(Alias { number, known: false }) = alias else { return Some(frame) };
+        if frame.len() > self.takes_bytes {
+            // To tell a client of an alias takes room that the message itself may need.
+            return self.encode(message, flags, packet, None, now);
+        }
+        self.aliases.get_or_insert_default().ours.insert(message.topic.clone(), number);
+        Some(frame)
+    }
+
+    fn encode(
+        &self,
         message: &Message,
         Flags { dup, qos, retain }: Flags,
         packet: Option<PacketIdentifier>,
+        alias: Option<Alias>,
         now: Time,
     ) -> Option<Frame> {
         let (expiry, version) = (message.expiry_left(now), self.wire_version());
-        // A message sent again names its topic in full: the alias of an earlier connection means nothing here.
-        let alias = if dup { None } else { self.alias_for(&message.topic) };
         let mut publish = PublishParts {
             dup,
             qos,
@@ -240,11 +252,7 @@ impl Link {
             }
         }
         publish.properties = &properties;
-        let frame = Frame::of_publish(publish, version).ok().filter(|frame| frame.len() <= self.takes_bytes)?;
-        if let Some(alias) = alias {
-            self.aliases.get_or_insert_default().ours.insert(message.topic.clone(), alias.number);
-        }
-        Some(frame)
+        Frame::of_publish(publish, version).ok()
     }
 
     /// The alias to send a topic with: its own, or the next free one for as long as there are any.

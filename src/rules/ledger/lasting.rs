@@ -57,7 +57,11 @@ impl Ledger<'_> {
             self.session_ended(&client_id, begun);
         }
         self.will_of_one_who_is_back(&client_id);
-        let version = connect.version;
+        let (version, limited) = (connect.version, connect.properties.maximum_packet_size().is_some());
+        if limited {
+            // A will that was due on an earlier connection may be too large for this one.
+            self.wills.forget(&client_id);
+        }
         let session = self.sessions.entry(client_id).or_insert_with(|| Session::new(version));
         if !present {
             session.clear();
@@ -69,7 +73,7 @@ impl Ledger<'_> {
         session.link = Some(link);
         session.left = None;
         session.expiry = lifetime(&connect, expiry_granted);
-        session.limited = connect.properties.maximum_packet_size().is_some();
+        session.limited = limited;
         session.will = connect.will.as_ref().map(super::wills::Will::new);
         if let Some(will) = &session.will {
             self.wills.known(will, version);
