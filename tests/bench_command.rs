@@ -54,6 +54,7 @@ fn every_mode_measures_something() {
         (vec!["pairs", "-n", "5"], true),
         (vec!["pairs", "-n", "5", "-q", "1", "-V", "5"], true),
         (vec!["pairs", "-n", "5", "-q", "2"], true),
+        (vec!["pairs", "-n", "5", "-q", "1", "--lasting"], true),
         (vec!["fan-out", "-n", "10", "--size", "2000"], true),
         (vec!["fan-in", "-n", "10", "-q", "1"], true),
         (vec!["wildcards", "-n", "10", "--filters", "200", "--topics", "50"], true),
@@ -87,6 +88,24 @@ fn a_steady_rate_is_kept() {
     let (_, json) = bench(&broker.1, &["latency", "-n", "2", "--rate", "250"]);
     let done = json["done"].as_u64().expect("a number");
     assert!((70..=130).contains(&done), "{json}");
+}
+
+#[test]
+fn sessions_last_where_that_is_asked_for() {
+    for (words, lasts) in [(vec![], false), (vec!["--lasting"], true)] {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("mqtt://{}", listener.local_addr().expect("bound"));
+        let first = std::thread::spawn(move || {
+            let stream = listener.accept().expect("dialled").0;
+            Conversation { stream, reader: Reader::new(1 << 20) }.next().expect("a packet")
+        });
+        bench(&url, &[&["pairs", "-V", "5"], &words[..]].concat());
+        let Ok(Packet::Connect(connect)) = decode(Version::V5, &first.join().expect("it ends")) else {
+            panic!("CONNECT")
+        };
+        let expiry = connect.properties.session_expiry_interval();
+        assert_eq!((connect.clean_start, expiry.is_some()), (!lasts, lasts), "{words:?}");
+    }
 }
 
 /// A broker for one publisher and one subscriber that does with the n-th message what it is told.

@@ -39,6 +39,9 @@ pub(super) struct BenchArguments {
     /// How many messages of one publisher may be on their way
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=60_000))]
     window: u32,
+    /// Subscribers have sessions that outlive their connections: a broker with a disk stores what it owes them
+    #[arg(long)]
+    lasting: bool,
     /// So many messages a second in all, instead of as many as the windows allow [default for latency: 2000]
     #[arg(long, value_name = "N", value_parser = rate)]
     rate: Option<f64>,
@@ -186,6 +189,7 @@ fn load(arguments: &BenchArguments) -> Result<Load, String> {
         n: arguments.n.unwrap_or(arguments.mode.n()),
         size: arguments.size,
         window: arguments.window,
+        lasting: arguments.lasting,
         rate: arguments.rate.or(arguments.mode.rate()),
         warmup: arguments.warmup,
         span: arguments.time,

@@ -128,6 +128,11 @@ impl Stamp {
     }
 }
 
+/// Ends the client identifier of a subscriber.
+fn subscriber(place: usize) -> String {
+    format!("s{place}")
+}
+
 impl Crowd<'_> {
     /// Connects everybody, subscribers first.
     pub(super) async fn gather<'a>(
@@ -138,7 +143,7 @@ impl Crowd<'_> {
         let total = flow.filters.len() + flow.publishers;
         let mut subscribers = Vec::new();
         for (place, filters) in flow.filters.iter().enumerate() {
-            let mut peer = Peer::join(load, &format!("s{place}")).await?;
+            let mut peer = Peer::connect(load, &subscriber(place), !load.lasting).await?;
             peer.subscribe(filters).await?;
             subscribers.push(peer);
             progress(format!("{} of {total} connected", place + 1));
@@ -188,6 +193,11 @@ impl Crowd<'_> {
         world.wake_all();
         let all = async { while self.tasks.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(LINGER, all).await;
+        if load.lasting {
+            for place in 0..world.subscribers.len() {
+                Peer::join(load, &subscriber(place)).await?.leave().await;
+            }
+        }
         Ok(outcome)
     }
 

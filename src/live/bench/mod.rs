@@ -102,6 +102,9 @@ pub struct Load {
     pub size: usize,
     /// How many messages of one publisher may be on their way.
     pub window: u32,
+    /// Whether the sessions of subscribers outlive their connections until the end of the run, so that a broker that
+    /// stores sessions stores what it owes them.
+    pub lasting: bool,
     /// Messages a second from all publishers together, instead of as many as the windows allow.
     pub rate: Option<f64>,
     /// How long it runs before it is measured.
@@ -136,6 +139,7 @@ pub struct Outcome {
     pub n: usize,
     pub size: usize,
     pub window: u32,
+    pub lasting: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub filters: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -252,6 +256,7 @@ impl Load {
             n: self.n,
             size: self.size,
             window: self.window,
+            lasting: self.lasting,
             filters,
             topics,
             ..Outcome::default()

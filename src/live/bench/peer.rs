@@ -8,8 +8,8 @@ use tokio::time::timeout;
 
 use super::{BenchError, Load};
 use crate::codec::{
-    Ack, AckKind, Connect, Disconnect, Packet, PacketIdentifier, PacketRef, Properties, Publish, Qos, Reader, Reason,
-    Subscribe, Subscription, SubscriptionOptions, Text, Version, decode, encode,
+    Ack, AckKind, Connect, Disconnect, Packet, PacketIdentifier, PacketRef, Properties, Property, Publish, Qos, Reader,
+    Reason, Subscribe, Subscription, SubscriptionOptions, Text, Value, Version, decode, encode,
 };
 use crate::live::dial::{BoxedStream, Url};
 
@@ -19,6 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const LINGER: Duration = Duration::from_millis(200);
 /// How many filters stand in one SUBSCRIBE, and retained messages are on their way at once.
 const AT_ONCE: usize = 16;
+/// How long a session lasts whose connection is gone, in seconds.
+const LASTING: Value = Value::Four(60);
 /// The largest packet that there can be.
 const PACKET_MAXIMUM: u32 = 268_435_460;
 
@@ -39,8 +41,13 @@ pub(super) fn text(string: &str) -> Result<Text, BenchError> {
 }
 
 impl Peer {
-    /// Connects under an identifier of this run.
+    /// Connects under an identifier of this run, to a new session that ends with the connection.
     pub(super) async fn join(load: &Load, id: &str) -> Result<Peer, BenchError> {
+        Peer::connect(load, id, true).await
+    }
+
+    /// Connects under an identifier of this run. A session that lasts is ended by [`Peer::join`]; in 5.0 by its time, too.
+    pub(super) async fn connect(load: &Load, id: &str, clean_start: bool) -> Result<Peer, BenchError> {
         let Load { url, version, .. } = load;
         let dialled = timeout(PATIENCE, load.dialer.dial(url)).await;
         let stream = match dialled {
@@ -55,15 +62,19 @@ impl Peer {
         let reader = Reader::new(PACKET_MAXIMUM);
         let (qos, url) = (load.qos, url.clone());
         let mut peer = Peer { stream, reader, version: *version, qos, url, receive_maximum: u16::MAX };
+        let properties = match version {
+            Version::V5 if !clean_start => Properties::new().with(Property::SessionExpiryInterval, LASTING),
+            _ => Properties::new(),
+        };
         let connect = Connect {
             version: *version,
-            clean_start: true,
+            clean_start,
             keep_alive: 0,
             client_id: text(&format!("{}-{id}", load.name))?,
             will: None,
             username: load.url.username.as_deref().map(text).transpose()?,
             password: load.url.password.clone().map(Bytes::from),
-            properties: Properties::new(),
+            properties,
         };
         peer.send(&Packet::Connect(Box::new(connect))).await?;
         match peer.receive().await? {
