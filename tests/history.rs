@@ -10,8 +10,12 @@ use simrun::sim::{Engine, run, watch};
 use simrun::trace::{Event, What};
 
 fn played() -> (Scenario, Vec<Event>) {
+    play("three_promises.yaml")
+}
+
+fn play(name: &str) -> (Scenario, Vec<Event>) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/history");
-    let scenario = read(&folder.join("three_promises.yaml")).unwrap_or_else(|diagnosis| panic!("{diagnosis}")).scenario;
+    let scenario = read(&folder.join(name)).unwrap_or_else(|diagnosis| panic!("{diagnosis}")).scenario;
     let trace = run(&scenario, 1, Engine::Direct).trace;
     (scenario, trace)
 }
@@ -76,4 +80,16 @@ fn messages_that_change_places_are_out_of_order() {
     trace[places[2]].what = one;
     let broken = broken(&watch(&scenario, &trace));
     assert!(broken.len() == 1 && broken[0].starts_with("v3.1.1/MQTT-4.6.0-6"), "{broken:?}");
+}
+
+#[test]
+fn what_came_before_a_subscription_may_be_heard_late() {
+    let (scenario, trace) = play("subscribed_in_between.yaml");
+    let heard: Vec<_> = told(&trace, "dan", Qos::AtLeastOnce).into_iter().map(|place| &trace[place].what).collect();
+    let says = |what: &What| match what {
+        What::Told { message, .. } => message.payload.clone(),
+        _ => unreachable!("told"),
+    };
+    assert_eq!(heard.into_iter().map(says).collect::<Vec<_>>(), ["two", "one", "two"]);
+    assert_eq!(broken(&watch(&scenario, &trace)), Vec::<String>::new());
 }

@@ -82,6 +82,8 @@ struct History<'a> {
     said: BTreeMap<Key, usize>,
     /// For each publisher, topic and QoS what it said, in order.
     lines: BTreeMap<(Name, String, Qos), Vec<Bytes>>,
+    /// Where each reached the broker for the first time.
+    came: BTreeMap<Key, usize>,
     owed: Vec<Owed>,
     /// How often each was heard, and how many subscriptions matched it at most.
     heard: BTreeMap<(Name, Key), (usize, usize)>,
@@ -121,6 +123,8 @@ struct Subscription {
     target: Target,
     qos: Qos,
     no_local: bool,
+    /// Where it was granted for the first time.
+    since: usize,
 }
 
 /// A message that a session is to be sent.
@@ -279,7 +283,9 @@ impl History<'_> {
         let (Some(qos), Ok(target), Some(session)) = (granted, target, self.sessions.get_mut(client_id)) else {
             return;
         };
-        let subscription = Subscription { target, qos, no_local: asked.options.no_local };
+        let known = session.subscriptions.get(asked.filter.as_str());
+        let since = known.map_or(self.place, |known| known.since);
+        let subscription = Subscription { target, qos, no_local: asked.options.no_local, since };
         session.subscriptions.insert(asked.filter.to_string(), subscription);
     }
 
@@ -290,6 +296,7 @@ impl History<'_> {
         }
         let key = (publish.topic.to_string(), publish.payload.clone());
         let Some(identifier) = publish.packet_identifier.map(u16::from) else { return };
+        self.came.entry(key.clone()).or_insert(self.place);
         let Some(publisher) = self.sessions.get_mut(from) else { return };
         let repeated =
             publisher.received.get(&identifier) == Some(&key) && (publish.dup || publish.qos == Qos::ExactlyOnce);
@@ -419,6 +426,9 @@ impl History<'_> {
         let subscriptions = || session.subscriptions.values().chain(session.former.values());
         let copies = subscriptions().filter(matching).count();
         let shared = subscriptions().any(|subscription| matches!(subscription.target, Target::Shared(..)));
+        // One that came before the subscription is heard when it is sent again, and that may be behind later ones.
+        let since = subscriptions().filter(matching).map(|subscription| subscription.since).min().unwrap_or(0);
+        let in_time = self.came.get(&key).is_none_or(|came| *came >= since);
         // What is owed to this session alone comes before what any member of its group may get.
         let owed = self.owed.iter().enumerate();
         let due = owed.filter(|(_, owed)| owed.key == key && owed.sessions.contains(&client_id));
@@ -440,7 +450,7 @@ impl History<'_> {
                 .then(|| format!("{client} heard {} {heard} times, it was said {said} times", words(&key)));
             self.note(&ONCE, version, doubled);
         }
-        if !shared && said == 1 && heard == 1 {
+        if !shared && said == 1 && heard == 1 && in_time {
             self.order(client, &key, version);
         }
     }
