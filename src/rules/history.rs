@@ -111,7 +111,7 @@ struct Session {
     /// The client limits the size of packets: what is too large is not sent.
     limited: bool,
     subscriptions: BTreeMap<String, Subscription>,
-    /// Those that a broker forgot when it died: what they brought may still be under way.
+    /// Those that were ended, or that a broker forgot when it died: what they brought may still be under way.
     former: BTreeMap<String, Subscription>,
     /// Packet identifiers of QoS 2 messages from the client that are not released, and of acknowledged QoS 1 messages.
     received: BTreeMap<u16, Key>,
@@ -203,10 +203,9 @@ impl History<'_> {
                 let client_id = link.client_id.clone();
                 if let (Some(Packet::Unsubscribe(unsubscribe)), Some(client_id)) = (asked, client_id) {
                     if let Some(session) = self.sessions.get_mut(&client_id) {
-                        unsubscribe
-                            .filters
-                            .iter()
-                            .for_each(|filter| drop(session.subscriptions.remove(filter.as_str())));
+                        for filter in &unsubscribe.filters {
+                            session.former.extend(session.subscriptions.remove_entry(filter.as_str()));
+                        }
                     }
                     self.forget(&client_id);
                 }
@@ -426,8 +425,8 @@ impl History<'_> {
         let subscriptions = || session.subscriptions.values().chain(session.former.values());
         let copies = subscriptions().filter(matching).count();
         let shared = subscriptions().any(|subscription| matches!(subscription.target, Target::Shared(..)));
-        // One that came before the subscription is heard when it is sent again, and that may be behind later ones.
-        let since = subscriptions().filter(matching).map(|subscription| subscription.since).min().unwrap_or(0);
+        // One that came before a subscription is heard when it is sent again, and that may be behind later ones.
+        let since = subscriptions().filter(matching).map(|subscription| subscription.since).max().unwrap_or(0);
         let in_time = self.came.get(&key).is_none_or(|came| *came >= since);
         // What is owed to this session alone comes before what any member of its group may get.
         let owed = self.owed.iter().enumerate();

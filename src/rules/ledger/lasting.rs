@@ -23,6 +23,7 @@ impl Ledger<'_> {
             .sessions
             .iter()
             .filter(|(_, session)| session.alive && session.is_over(self.now, Duration::ZERO))
+            .filter(|(client_id, _)| !self.is_returning(client_id))
             .map(|(client_id, _)| client_id.clone())
             .collect();
         over.iter().for_each(|client_id| self.session_ended(client_id, self.place));
@@ -112,7 +113,10 @@ impl Ledger<'_> {
         let now = self.now;
         let Some(line) = self.links.get_mut(&link) else { return };
         line.open[0] = false;
-        let (Some(client_id), true) = (line.client_id.clone(), line.accepted) else { return };
+        let Some(client_id) = line.client_id.clone() else { return };
+        if !line.accepted {
+            return self.perhaps_taken_up(link, client_id);
+        }
         let waited = now.since(line.heard);
         let keep_alive = line.keep_alive;
         match cause {
@@ -135,6 +139,17 @@ impl Ledger<'_> {
         if self.sessions.get(&client_id).is_some_and(|session| session.link == Some(link)) {
             self.left(link, &client_id, cause);
         }
+    }
+
+    /// Unless a CONNACK refused it: whether the broker took up a session for a connection that ended before it was answered,
+    /// nobody knows.
+    fn perhaps_taken_up(&mut self, link: LinkId, client_id: Text) {
+        let Some(line) = self.links.get(&link).filter(|line| !line.refused) else { return };
+        let Some(connect) = &line.connect else { return };
+        let session = self.sessions.entry(client_id).or_insert_with(|| Session::new(connect.version));
+        (session.doubtful, session.left) = (true, None);
+        let wills = session.will.take().into_iter().chain(connect.will.as_ref().map(super::wills::Will::new));
+        wills.for_each(|will| self.wills.perhaps_due(&will, connect.version));
     }
 
     /// Was there a reason to close a connection for what its client sent?

@@ -93,6 +93,7 @@ struct Line {
     /// When and where CONNECT reached the broker.
     asked: (Time, usize),
     accepted: bool,
+    refused: bool,
     /// Open at the broker, at the client.
     open: [bool; 2],
     /// When the last packet reached the broker.
@@ -284,6 +285,7 @@ impl Ledger<'_> {
                 let expiry = connack.properties.session_expiry_interval();
                 self.accepted(transfer.link, connack.session_present, expiry);
             }
+            Packet::ConnAck(_) => line.refused = true,
             Packet::Disconnect(disconnect) => line.told = Some(disconnect.reason),
             Packet::SubAck(suback) => {
                 let asked = line.requests.remove(&suback.packet_identifier.get());
@@ -444,6 +446,7 @@ impl Line {
             client_id: None,
             asked: (now, 0),
             accepted: false,
+            refused: false,
             open: [true; 2],
             heard: now,
             keep_alive: Duration::ZERO,

@@ -70,6 +70,12 @@ impl Wills {
         self.allowed.entry(will.key.clone()).or_insert(Allowed { times: 0, version }).version = version;
     }
 
+    /// It may be published, or be void.
+    pub(super) fn perhaps_due(&mut self, will: &Will, version: Version) {
+        self.known(will, version);
+        self.allow(&will.key);
+    }
+
     /// It may be published once more.
     fn allow(&mut self, key: &Key) {
         self.allowed.get_mut(key).into_iter().for_each(|allowed| allowed.times += 1);
@@ -108,7 +114,7 @@ impl Ledger<'_> {
     }
 
     /// Whether a CONNECT with this client identifier has come that is not answered yet.
-    fn is_returning(&self, client_id: &Text) -> bool {
+    pub(super) fn is_returning(&self, client_id: &Text) -> bool {
         let asks = |line: &super::Line| line.open[0] && !line.accepted && line.client_id.as_ref() == Some(client_id);
         self.links.values().any(asks)
     }
