@@ -99,6 +99,7 @@ fn what_came_before_a_subscription_may_be_heard_late() {
 fn nothing_is_wrong_where_the_standard_leaves_room() {
     for name in [
         "closed_before_the_connack.yaml",
+        "replaced_before_the_connack.yaml",
         "resumed_at_the_last_moment.yaml",
         "subscribed_anew_in_between.yaml",
         "subscribed_in_between.yaml",

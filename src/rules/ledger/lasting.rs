@@ -242,7 +242,7 @@ impl Ledger<'_> {
                 session.clear();
             }
             // A promise that had not reached the disk was none.
-            session.doubtful = now.since(session.taken_up) < SLACK;
+            session.doubtful |= now.since(session.taken_up) < SLACK;
             session.retained.iter_mut().for_each(|(_, sent)| sent.clear());
         }
     }
