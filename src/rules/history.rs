@@ -315,8 +315,9 @@ impl History<'_> {
     fn whom_for(&self, topic: &TopicName, from: &Text) -> Vec<(Vec<Text>, bool)> {
         let mut alone: Vec<(Vec<Text>, bool)> = Vec::new();
         let mut groups: BTreeMap<&str, (Vec<Text>, bool)> = BTreeMap::new();
+        let changing = self.changing(topic);
         for (client_id, session) in &self.sessions {
-            let sure = !self.twins.contains(client_id) && !session.limited && !self.is_changing(client_id, topic);
+            let sure = !self.twins.contains(client_id) && !session.limited && !changing.contains(client_id);
             let (mut best, mut own) = (None, false);
             for (filter, subscription) in &session.subscriptions {
                 if !subscription.target.filter().matches(topic) {
@@ -352,17 +353,18 @@ impl History<'_> {
         open.flat_map(|link| link.client_id.iter().flat_map(|who| link.requests.values().map(move |it| (who, it))))
     }
 
-    /// Whether this session is about to have other subscriptions that the topic matches.
-    fn is_changing(&self, client_id: &Text, topic: &TopicName) -> bool {
+    /// The sessions that are about to have other subscriptions that the topic matches.
+    fn changing(&self, topic: &TopicName) -> BTreeSet<&Text> {
         let matches = |filter: &Text| {
             let target = TopicFilter::try_from(filter.clone()).and_then(Target::try_from);
             target.is_ok_and(|target| target.filter().matches(topic))
         };
-        self.requests().filter(|(who, _)| *who == client_id).any(|(_, request)| match request {
+        let changes = |request: &Packet| match request {
             Packet::Subscribe(subscribe) => subscribe.subscriptions.iter().any(|it| matches(&it.filter)),
             Packet::Unsubscribe(unsubscribe) => unsubscribe.filters.iter().any(matches),
             _ => false,
-        })
+        };
+        self.requests().filter(|(_, request)| changes(request)).map(|(who, _)| who).collect()
     }
 
     fn acknowledged(&mut self, client_id: &Text, ack: &Ack, left: bool) {

@@ -18,6 +18,9 @@ const WITHIN_RECEIVE_MAXIMUM: Names = ["", "v5/MQTT-3.3.4-7"];
 impl Ledger<'_> {
     /// Time has passed: sessions have ended, wills are due.
     pub(super) fn pass_time(&mut self) {
+        if self.now < self.due {
+            return;
+        }
         self.wills_in_time();
         let over: Vec<Text> = self
             .sessions
@@ -27,6 +30,7 @@ impl Ledger<'_> {
             .map(|(client_id, _)| client_id.clone())
             .collect();
         over.iter().for_each(|client_id| self.session_ended(client_id, self.place));
+        self.due = self.sessions.values().filter_map(Session::next_due).min().unwrap_or(NEVER);
     }
 
     /// A session is over, as what happened at `since` had it. Its will does not wait any longer.
@@ -199,6 +203,7 @@ impl Ledger<'_> {
         let Some(session) = self.sessions.get_mut(client_id) else { return };
         session.link = None;
         session.left = Some((now, now));
+        self.due = now;
         if let Some(goodbye) = goodbye {
             if let Some(expiry) = goodbye.properties.session_expiry_interval()
                 && session.expiry != Some(Duration::ZERO)
@@ -248,6 +253,7 @@ impl Ledger<'_> {
     }
 
     pub(super) fn broker_is_back(&mut self) {
+        self.due = self.now;
         for session in self.sessions.values_mut() {
             if let Some((_, latest)) = &mut session.left
                 && *latest == NEVER
@@ -265,6 +271,12 @@ impl Session {
             (Some((_, latest)), Some(expiry)) => now.since(latest) > expiry + spare,
             _ => false,
         }
+    }
+
+    /// When its time is over, or its will is due, whatever is first.
+    fn next_due(&self) -> Option<Time> {
+        let end = self.left.zip(self.expiry).filter(|_| self.alive).map(|((_, latest), expiry)| latest + expiry);
+        end.into_iter().chain(self.will.as_ref().and_then(super::wills::Will::due)).min()
     }
 
     /// Whether its time may be over.

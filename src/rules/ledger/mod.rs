@@ -70,6 +70,8 @@ struct Ledger<'a> {
     circumstances: Circumstances,
     place: usize,
     now: Time,
+    /// Before this moment no session ends and no will is due.
+    due: Time,
     links: BTreeMap<LinkId, Line>,
     sessions: BTreeMap<Text, Session>,
     clients: BTreeMap<Name, Own>,

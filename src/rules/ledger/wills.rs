@@ -32,6 +32,10 @@ impl Will {
             due: None,
         }
     }
+
+    pub(super) fn due(&self) -> Option<Time> {
+        self.due
+    }
 }
 
 /// What wills have been due, and whom they are owed to.
