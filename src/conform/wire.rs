@@ -98,6 +98,8 @@ pub struct Wire {
     inbox: VecDeque<Packet>,
     /// What the topics of this case begin with, where others run beside it.
     topics: Option<String>,
+    /// Whether what is no packet is passed over.
+    hears_all: bool,
     /// What it ended with.
     end: Option<End>,
     patience: Duration,
@@ -139,6 +141,7 @@ impl Wire {
             reader: Reader::new(u32::MAX),
             inbox: VecDeque::new(),
             topics: None,
+            hears_all: false,
             end: None,
             patience,
             last_identifier: 0,
@@ -148,6 +151,12 @@ impl Wire {
     /// The same for a case whose topics begin like this: messages of other cases are not heard.
     pub(super) fn hearing(self, topics: String) -> Wire {
         Wire { topics: Some(topics), ..self }
+    }
+
+    /// From now on it hears what all cases publish, those too that publish what is no packet: a broker that passes it on is
+    /// told of there.
+    pub(super) fn hear_all(&mut self) {
+        self.hears_all = true;
     }
 
     /// The protocol version that it speaks.
@@ -802,6 +811,7 @@ impl Wire {
             match packet {
                 Ok(packet) if self.is_astray(&packet) => {}
                 Ok(packet) => self.inbox.push_back(packet),
+                Err(_) if self.hears_all && !frame.is_empty() => {}
                 Err(malformed) => {
                     self.end = Some(End::Garbage { what: malformed.fault.words().to_owned(), frame });
                     return;

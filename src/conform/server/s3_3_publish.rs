@@ -240,7 +240,7 @@ async fn empty_erases(lab: &mut Lab) -> Outcome {
     needs_retain(lab)?;
     let mut switch = lab.client("switch").await?;
     retain(lab, &mut switch, "light").await?;
-    switch.publish(lab.retained("light", "", AtMostOnce)).await.setup()?;
+    erase(lab, &mut switch, "light").await?;
     nothing_retained(lab, &mut switch, "light").await
 }
 
@@ -248,7 +248,7 @@ async fn empty_erases(lab: &mut Lab) -> Outcome {
 async fn empty_is_not_kept(lab: &mut Lab) -> Outcome {
     needs_retain(lab)?;
     let mut switch = lab.client("switch").await?;
-    switch.publish(lab.retained("light", "", AtMostOnce)).await.setup()?;
+    erase(lab, &mut switch, "light").await?;
     nothing_retained(lab, &mut switch, "light").await
 }
 
@@ -366,9 +366,18 @@ fn needs_retain(lab: &Lab) -> Result<(), Stop> {
 
 /// Has the target retain a message.
 async fn retain(lab: &Lab, switch: &mut Wire, topic: &str) -> Result<(), Stop> {
-    // At QoS 1 it may not be forgotten.
+    publish_retained(lab, switch, topic, RETAINED).await
+}
+
+/// Has the target forget what it retains.
+async fn erase(lab: &Lab, switch: &mut Wire, topic: &str) -> Result<(), Stop> {
+    publish_retained(lab, switch, topic, "").await
+}
+
+/// At QoS 1, where there is that: it may not be forgotten, and has been dealt with once it is acknowledged.
+async fn publish_retained(lab: &Lab, switch: &mut Wire, topic: &str, payload: &'static str) -> Result<(), Stop> {
     let qos = lab.abilities().maximum_qos.min(AtLeastOnce);
-    switch.publish(lab.retained(topic, RETAINED, qos)).await.setup()?;
+    switch.publish(lab.retained(topic, payload, qos)).await.setup()?;
     Ok(())
 }
 
