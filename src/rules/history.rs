@@ -78,6 +78,8 @@ struct History<'a> {
     identities: BTreeMap<Name, Text>,
     /// Client identifiers that several clients use: what they are owed and have said, nobody can tell.
     twins: BTreeSet<Text>,
+    /// Shared subscriptions that such have, or had.
+    groups_of_twins: BTreeSet<String>,
     /// How often applications have said it, or may the broker for them as a will.
     said: BTreeMap<Key, usize>,
     /// For each publisher, topic and QoS what it said, in order.
@@ -282,6 +284,9 @@ impl History<'_> {
         let (Some(qos), Ok(target), Some(session)) = (granted, target, self.sessions.get_mut(client_id)) else {
             return;
         };
+        if self.twins.contains(client_id) && matches!(target, Target::Shared(..)) {
+            self.groups_of_twins.insert(asked.filter.to_string());
+        }
         let known = session.subscriptions.get(asked.filter.as_str());
         let since = known.map_or(self.place, |known| known.since);
         let subscription = Subscription { target, qos, no_local: asked.options.no_local, since };
@@ -337,8 +342,9 @@ impl History<'_> {
                 alone.push((vec![client_id.clone()], sure && !own));
             }
         }
-        // Who has asked to join a group may be a member before the answer says so.
+        // Who has asked to join a group may be a member before the answer says so, and whether twins are nobody can tell.
         for (filter, group) in &mut groups {
+            group.1 &= !self.groups_of_twins.contains(*filter);
             group.1 &= !self.requests().any(|(_, request)| match request {
                 Packet::Subscribe(subscribe) => subscribe.subscriptions.iter().any(|it| *it.filter == **filter),
                 _ => false,

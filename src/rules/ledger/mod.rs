@@ -138,6 +138,8 @@ struct Session {
     expiry: Option<Duration>,
     limited: bool,
     subscriptions: BTreeMap<String, Subscription>,
+    /// Those that were ended: what they brought may still be on its way.
+    former: Vec<Subscription>,
     /// Where a subscription was last asked for, or changed.
     changed: usize,
     /// Filters for which retained messages are due, with the topics that were sent for each.
@@ -317,9 +319,8 @@ impl Ledger<'_> {
                 let session = client_id.and_then(|client_id| self.sessions.get_mut(&client_id));
                 if let (Some(Packet::Unsubscribe(unsubscribe)), Some(session)) = (asked, session) {
                     session.changed = place;
-                    for filter in &unsubscribe.filters {
-                        session.subscriptions.remove(filter.as_str());
-                    }
+                    let ended = unsubscribe.filters.iter().filter_map(|it| session.subscriptions.remove(it.as_str()));
+                    session.former.extend(ended);
                 }
             }
             Packet::Publish(publish) => self.copy(transfer.link, &publish),
@@ -483,6 +484,7 @@ impl Session {
             expiry: None,
             limited: false,
             subscriptions: BTreeMap::new(),
+            former: Vec::new(),
             changed: 0,
             retained: Vec::new(),
             as_published: Vec::new(),
@@ -520,6 +522,12 @@ impl Session {
         self.subscriptions.values().filter(|subscription| subscription.target.filter().matches(topic))
     }
 
+    /// How many copies of one message on this topic it may be sent.
+    fn copies(&self, topic: &TopicName) -> usize {
+        let former = self.former.iter().filter(|subscription| subscription.target.filter().matches(topic));
+        self.matching(topic).count() + former.count()
+    }
+
     /// The client answered what the broker began, or went on with what it began itself.
     fn answered(&mut self, ack: &Ack) {
         let identifier = ack.packet_identifier.get();
@@ -545,6 +553,7 @@ impl Session {
     /// All that it holds is gone.
     fn clear(&mut self) {
         self.subscriptions.clear();
+        self.former.clear();
         self.retained.clear();
         self.as_published.clear();
         self.sent.clear();
