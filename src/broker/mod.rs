@@ -285,10 +285,11 @@ impl Broker {
         self.outputs.len()
     }
 
-    /// Changes who may come in and what they may do, from now on: whoever is connected stays.
-    pub fn change_access(&mut self, users: BTreeMap<String, Credential>, anonymous: bool, access: Vec<AccessRule>) {
+    /// Changes who may come in, what they may do, and limits, from now on: whoever is connected stays. See
+    /// [`Config::renewed`] for what does not change.
+    pub fn reconfigure(&mut self, config: Config) {
         self.verifiers.clear();
-        (self.config.users, self.config.anonymous, self.config.access) = (users, anonymous, access);
+        self.config = self.config.renewed(config);
     }
 
     /// When [`Input::Timeout`] is due; early or late is harmless.

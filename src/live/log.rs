@@ -11,6 +11,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
+use clap::ValueEnum;
 use tracing::level_filters::LevelFilter;
 use tracing::{debug, info, warn};
 
@@ -22,27 +23,27 @@ const WAITING: usize = 8192;
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// How lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Form {
-    /// For a reader.
+    /// For a reader
     Human,
-    /// An object a line.
+    /// An object a line
     Json,
 }
 
 /// How much is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Level {
-    /// Nothing.
+    /// Nothing
     Off,
-    /// What keeps the broker from doing what it should.
+    /// What keeps the broker from doing what it should
     Error,
-    /// Limits that are hit, too.
+    /// Limits that are hit, too
     Warn,
-    /// Who comes and goes, too.
+    /// Who comes and goes, too
     #[default]
     Info,
-    /// Subscriptions, too.
+    /// Subscriptions, too
     Debug,
 }
 
