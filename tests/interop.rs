@@ -175,7 +175,8 @@ fn a_certificate_that_somebody_else_signed_is_refused() {
     let (broker, other) = (Broker::start(), Broker::start());
     let mut program = python("paho2", "exercise_paho.py")(peers);
     program.args(["--only", "qos0", "--cafile", other.authority(), "--port", &broker.port("mqtts")]);
-    let output = program.args(["--user", "admin", "--password", "password", "--version", "5"]).output().expect("it runs");
+    let output =
+        program.args(["--user", "admin", "--password", "password", "--version", "5"]).output().expect("it runs");
     let said = text(&output);
     assert!(!output.status.success() && said.contains("certificate"), "{said}");
 }

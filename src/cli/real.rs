@@ -13,7 +13,7 @@ use crate::broker::Config;
 use crate::live::config::{BrokerFile, Layers, ListenAddress, Listener, Settings, TlsFiles};
 use crate::live::dial::Scheme;
 use crate::live::tls::{Clients, Development, Identity, Tls};
-use crate::live::{self, Listen, Played, Terms, Transport, log};
+use crate::live::{self, Listen, Played, Terms, Transport, log, log::Level};
 use crate::notation::scalar::from_word;
 use crate::notation::units::Span;
 use crate::report::terminal::{self, Terminal};
@@ -119,7 +119,9 @@ fn conclude(loaded: &Loaded, path: &Path, terms: Terms, played: &Played) -> Exit
 
 /// Serves until it is told to stop.
 fn serve(arguments: &RealArguments) -> ExitCode {
-    match serve_or_say(arguments) {
+    let served = serve_or_say(arguments);
+    log::catch_up();
+    match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(what) => wrong(what),
     }
@@ -273,18 +275,21 @@ fn reload(arguments: &RealArguments, listens: &[Listen], running: &mut Settings)
     };
     match read() {
         Ok(settings) => {
-            settings.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+            settings.warnings.iter().for_each(|warning| log::say(Level::Warn, warning, &[]));
             let users = settings.config.users.len();
-            tracing::info!("users, rules, limits and certificates are read anew ({users} users)");
+            let words = format!("users, rules, limits and certificates are read anew ({users} users)");
+            log::say(Level::Info, words, &[]);
             let need_restart = running.need_restart(&settings);
             if !need_restart.is_empty() {
-                tracing::warn!("{} changed, which counts from the next start on", need_restart.join(", "));
+                let words = format!("{} changed, which counts from the next start on", need_restart.join(", "));
+                log::say(Level::Warn, words, &[]);
             }
             running.config = running.config.renewed(settings.config.clone());
             Some(settings.config)
         }
         Err(what) => {
-            tracing::error!("{what}; nothing is changed: correct it and send SIGHUP again");
+            let words = format!("{what}; nothing is changed: correct it and send SIGHUP again");
+            log::say(Level::Error, words, &[]);
             None
         }
     }

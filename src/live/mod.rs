@@ -58,6 +58,7 @@ use crate::time::Time;
 
 use self::core::Core;
 use self::disk::Disk;
+use self::log::Level;
 pub use control::Control;
 pub use listen::{Listen, Transport};
 pub use scenario::{Played, Terms, play};
@@ -116,7 +117,7 @@ pub fn serve(
     }
     let opened = data.map(Disk::open).transpose()?;
     let begins = opened.as_ref().map_or(Time::ZERO, |opened| opened.now);
-    opened.iter().flat_map(|opened| &opened.remarks).for_each(|remark| tracing::warn!("{remark}"));
+    opened.iter().flat_map(|opened| &opened.remarks).for_each(|remark| log::say(Level::Warn, remark, &[]));
     let config = Config { seed: chance(), durable: opened.is_some(), ..config };
     let core = Core::new(config, plain, Clock::start(1.0).from(begins), opened)?;
     let control = core.control();
@@ -134,13 +135,15 @@ pub fn serve(
         }
         runtime.spawn(obey(signals, hangup, reload, door, control));
     }
+    // What is lost is said before anyone can rely on what is there.
+    log::catch_up();
     ready(&local);
     for listen in &local {
-        tracing::info!(transport = listen.scheme(), address = listen.address.to_string(), "listening");
+        let address = listen.address.to_string();
+        log::say(Level::Info, "listening", &[("transport", listen.scheme()), ("address", &address)]);
     }
     core.run().map_err(LiveError::Stopped)?;
-    log::finish();
-    tracing::info!("ended");
+    log::say(Level::Info, "ended", &[]);
     runtime.shutdown_background();
     Ok(())
 }
@@ -161,16 +164,18 @@ async fn obey(
             _ = hangup.recv() => {
                 if let Some(config) = reload() {
                     door.change(&config);
-                    control.ask(move |broker, _| broker.reconfigure(config)).await;
+                    // Signals are not to wait for a broker that waits for its disk.
+                    let control = control.clone();
+                    tokio::spawn(async move { control.ask(move |broker, _| broker.reconfigure(config)).await });
                 }
             }
         }
     }
-    tracing::info!(reason = "a signal", "shutting down: clients are told");
+    log::say(Level::Info, "shutting down: clients are told", &[("reason", "a signal")]);
     tell_service_manager("STOPPING=1");
-    control.shut_down().await;
+    control.shut_down();
     signals.next().await;
-    control.stop().await;
+    control.stop();
 }
 
 /// As many connections as the operating system grants, not as many as are usual for programs.

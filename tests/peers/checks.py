@@ -2,8 +2,8 @@
 
 import argparse
 
-PATIENCE = 4  # seconds, for whatever must come
-WHOLE_RUN = 19  # seconds, then the run is a failure
+PATIENCE = 10  # seconds, for whatever must come
+WHOLE_RUN = 60  # seconds, then the run is a failure
 CHECKS = []
 
 
