@@ -442,6 +442,8 @@ def publish_properties(c):
 def message_expiry(c):
     a = c.up("a")
     c.keeping("away").subscribe(c.topic("t"), 1).disconnect()
+    # Nothing orders the two connections: the broker is to see this one end before the messages come.
+    time.sleep(0.3)
     a.publish(c.topic("t"), b"short", 1, MessageExpiryInterval=1)
     a.publish(c.topic("t"), b"long", 1, MessageExpiryInterval=60)
     time.sleep(2.2)
