@@ -240,7 +240,8 @@ fn users_change_while_clients_stay() {
     let mut host = host(users());
     let (grace, _) = host.connect(as_user(Version::V5, "grace", "hopper"));
     let deny = AccessRule { user: None, client_id: None, action: None, filter: None, allow: false };
-    host.broker.change_access(BTreeMap::from([("joan".to_owned(), "clarke".into())]), false, vec![deny]);
+    let users = BTreeMap::from([("joan".to_owned(), "clarke".into())]);
+    host.broker.reconfigure(Config { users, anonymous: false, access: vec![deny], ..Config::default() });
     assert!(host.closed(grace).is_none());
     assert_eq!(host.subscribe(grace, "light", Qos::AtMostOnce), [Reason::NotAuthorized], "new rules hold for it");
     assert_eq!(answer(&mut host, as_user(Version::V5, "joan", "clarke")), Reason::Success);

@@ -3,11 +3,13 @@
 
 mod support;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use simrun::live::config::{Layers, schema};
+use simrun::live::log::Level;
 
 /// What is said of a configuration that is refused.
 fn diagnosis(text: &str) -> String {
@@ -41,6 +43,11 @@ fn what_is_wrong_is_shown_where_it_stands() {
         ("users: { ada: a, ada: b }\n", "broker.yaml:1:18", "twice"),
         ("profile: appollo\n", "broker.yaml:1:10", "did you mean `apollo`?"),
         ("anonymous: perhaps\n", "broker.yaml:1:12", "true or false"),
+        ("web: 8080\n", "broker.yaml:1:6", "write 127.0.0.1:8080"),
+        ("web: of\n", "broker.yaml:1:6", "no address"),
+        ("log: jsn\n", "broker.yaml:1:6", "did you mean `json`?"),
+        ("log_level: warning\n", "broker.yaml:1:12", "did you mean `warn`?"),
+        ("sys_interval: 10\n", "broker.yaml:1:15", "write 10s"),
         ("", "broker.yaml", "empty"),
         ("- a\n", "broker.yaml", "not a configuration"),
     ] {
@@ -60,6 +67,13 @@ profile: apollo
 listeners: [mqtt://127.0.0.1:0, { url: 'wss://[::1]:0', anonymous: true, users: [ada], tls: { certificate: a, key: b } }]
 users: { ada: lovelace }
 access: [{ allow: publish, user: ada, topic: light/# }, { deny: all }]
+data: kept
+web: off
+log: json
+log_level: off
+sys_interval: 0s
+ready_file: ready
+tls_dev: true
 limits: { connections: 5, packet_size: 64KiB, queued_bytes: 1000, connect_timeout: 5s, qos: 1, session_expiry: never }
 ";
     let errors: Vec<String> = validator.iter_errors(&value(good)).map(|error| error.to_string()).collect();
@@ -72,6 +86,8 @@ limits: { connections: 5, packet_size: 64KiB, queued_bytes: 1000, connect_timeou
     let settings = layers.settings().expect("it can be used");
     assert_eq!((settings.config.connections_maximum, settings.config.maximum_packet_size), (5, 65536));
     assert_eq!(settings.config.users.keys().collect::<Vec<_>>(), ["ada"], "the profile's user is gone");
+    assert_eq!(settings.data, Some(folder.path().join("kept")), "as seen from the file");
+    assert_eq!((settings.web, settings.log_level, settings.config.sys_interval), (None, Level::Off, None));
     for bad in [
         "listners: []",
         "limits: { conections: 5 }",
@@ -79,6 +95,10 @@ limits: { connections: 5, packet_size: 64KiB, queued_bytes: 1000, connect_timeou
         "limits: { connect_timeout: 5 }",
         "access: [{ allow: publsh }]",
         "profile: appollo",
+        "log: jsn",
+        "log_level: warning",
+        "sys_interval: 10",
+        "web: 8080",
     ] {
         assert!(!validator.is_valid(&value(bad)), "the schema accepts {bad}");
         diagnosis(bad);
@@ -102,7 +122,7 @@ fn each_value_tells_where_it_came_from() {
     assert!(output.status.success(), "{output:?}");
     let line = |key: &str| said.lines().find(|line| line.trim_start().starts_with(key)).unwrap_or_default();
     assert!(line("connections: 7").ends_with(&format!("# {name}:4")), "{said}");
-    assert!(line("users: { \"ada\": \"…\" }").ends_with(&format!("# {name}:2")), "{said}");
+    assert!(line("users: {\"ada\":\"…\"}").ends_with(&format!("# {name}:2")), "{said}");
     assert!(line("qos: 0").ends_with("# flag"), "{said}");
     assert!(line("packet_size: 8MiB").ends_with("# default"), "{said}");
     assert!(line("anonymous: false").ends_with("# default"), "{said}");
@@ -111,6 +131,89 @@ fn each_value_tells_where_it_came_from() {
     let printed = folder.path().join("printed.yaml");
     fs::write(&printed, said.replace('…', "x")).expect("written");
     Layers::default().file(&printed).unwrap_or_else(|diagnosis| panic!("{diagnosis}"));
+}
+
+/// The keys of a schema's object, those of `limits` with it before them.
+fn keys_of_the_schema() -> BTreeSet<String> {
+    let schema = schema();
+    let names = |at: &str| {
+        let properties = schema.pointer(at).and_then(|found| found.as_object()).expect("properties");
+        properties.keys().cloned().collect::<Vec<_>>()
+    };
+    let limits = names("/definitions/Limits/properties").into_iter().map(|key| format!("limits.{key}"));
+    names("/properties").into_iter().filter(|key| key != "limits").chain(limits).collect()
+}
+
+/// The keys that are printed, with what they are and where that came from.
+fn printed(arguments: &[&str]) -> BTreeMap<String, (String, String)> {
+    let output = simrun(&[&["--real", "--print-config"], arguments].concat());
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    let read = |line: &str| {
+        let (said, origin) = line.rsplit_once("  # ")?;
+        let (key, value) = said.trim().split_once(": ")?;
+        let key = if line.starts_with(' ') { format!("limits.{key}") } else { key.to_owned() };
+        Some((key, (value.trim().to_owned(), origin.to_owned())))
+    };
+    text.lines().filter_map(read).collect()
+}
+
+#[test]
+fn keys_flags_and_what_is_printed_are_the_same() {
+    let keys = keys_of_the_schema();
+    let all = printed(&[]);
+    assert_eq!(all.keys().cloned().collect::<BTreeSet<_>>(), keys, "--print-config and the schema");
+
+    // A flag for each key: --set, with what was printed, and another one for most.
+    for (key, (value, _)) in &all {
+        if value != "null" {
+            let set = printed(&["--set", &format!("{key}={value}")]);
+            assert_eq!(set[key], (value.clone(), "flag".to_owned()), "--set {key}");
+        }
+    }
+    let help = String::from_utf8(simrun(&["--help"]).stdout).expect("UTF-8");
+    let (_, broker) = help.split_once("A broker on real sockets (--real):").expect("a heading");
+    let flags = broker.lines().filter_map(|line| line.trim().strip_prefix("--"));
+    let flags: BTreeSet<&str> = flags.filter_map(|line| line.split(' ').next()).collect();
+    let of_no_key = ["real", "config", "set", "print-config", "speed"];
+    let of_another_name = [
+        ("listen", "listeners"),
+        ("ws", "listeners"),
+        ("tls-cert", "tls"),
+        ("tls-key", "tls"),
+        ("user", "users"),
+        ("users", "users_file"),
+    ];
+    for flag in &flags {
+        let own = flag.replace('-', "_");
+        let key = of_another_name.iter().find(|(name, _)| name == flag).map_or(own.as_str(), |(_, key)| key);
+        assert!(of_no_key.contains(flag) || keys.contains(key), "--{flag} is no key");
+    }
+    let has_flag =
+        |key: &String| flags.contains(&*key.replace('_', "-")) || of_another_name.iter().any(|(_, other)| other == key);
+    let by_set_alone: Vec<_> = keys.iter().filter(|key| !has_flag(key) && !key.starts_with("limits.")).collect();
+    assert_eq!(by_set_alone, ["access"]);
+}
+
+#[test]
+fn the_profiles_page_comes_with_the_profiles_port() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("broker.yaml");
+    let path = path.to_str().expect("UTF-8");
+    let page = |file: &str, arguments: &[&str]| {
+        fs::write(path, file).expect("written");
+        let (page, origin) = printed(&[&["--config", path], arguments].concat()).remove("web").expect("a line");
+        format!("{page} {origin}")
+    };
+    let profile = ["--profile", "apollo"];
+    assert_eq!(page("limits: {}\n", &[]), "off default");
+    assert_eq!(page("limits: {}\n", &profile), "127.0.0.1:61680 profile");
+    assert_eq!(page("profile: apollo\n", &[]), "127.0.0.1:61680 profile");
+    assert_eq!(page("profile: apollo\n", &["--ws", "127.0.0.1:0"]), "127.0.0.1:61680 profile");
+    assert_eq!(page("profile: apollo\nlisteners: ['127.0.0.1:0']\n", &[]), "127.0.0.1:61680 profile");
+    assert_eq!(page("profile: apollo\n", &["--listen", "127.0.0.1:0"]), "off default");
+    assert_eq!(page("profile: apollo\nweb: off\n", &[]), format!("off {path}:2"));
+    assert_eq!(page("profile: apollo\nweb: off\n", &["--web", "[::1]:0"]), "[::1]:0 flag");
 }
 
 #[test]

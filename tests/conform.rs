@@ -6,7 +6,7 @@ use simrun::conform::run::{Options, OurClient, check_broker, check_our_client};
 use simrun::conform::suite::choose;
 use simrun::conform::target::{Ours, Target};
 use simrun::report::conform::Document;
-use simrun::rules::Role;
+use simrun::rules::{Role, Vantage, judge};
 
 fn breaches(report: &Report) -> Vec<String> {
     let mut breaches = Vec::new();
@@ -30,6 +30,23 @@ fn our_broker_keeps_every_statement() {
     let report = check_broker(&Target::Ours(Ours::default()), &chosen, |_| true, &Options::default(), |_| {});
     let report = report.expect("it runs");
     assert_eq!(breaches(&report), Vec::<String>::new());
+}
+
+/// The suite itself acknowledges in the order that it demands of clients: a broker may take anything else amiss.
+#[test]
+fn the_suite_acknowledges_in_order() {
+    let chosen = choose(Role::Server, &[]);
+    let report = check_broker(&Target::Ours(Ours::default()), &chosen, |_| true, &Options::default(), |_| {});
+    let order = ["4.6.0-2", "4.6.0-3", "4.6.0-4"];
+    let mut breaches = Vec::new();
+    for case in report.expect("it runs").cases {
+        for (id, finding) in judge(&case.trace, Role::Client, Vantage::Both) {
+            for breach in finding.breaches.iter().filter(|_| order.iter().any(|number| id.name().ends_with(number))) {
+                breaches.push(format!("{id} in {} at {}: {}", case.case.name, breach.event, breach.why));
+            }
+        }
+    }
+    assert_eq!(breaches, Vec::<String>::new());
 }
 
 #[test]

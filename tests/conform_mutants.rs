@@ -1,5 +1,6 @@
 //! Every claim is seen failing: for each statement a broker or client with one thing wrong about it, which the suite
-//! catches for that statement.
+//! catches for that statement. And each wrong is held against its own statement: what a broker does wrong beside is not
+//! called what it is not.
 
 mod mutants;
 
@@ -7,13 +8,17 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use mutants::tools::{alter, change, patch};
 use mutants::{Kind, Mutant};
+use simrun::codec::{Packet, Property, Publish, Text, Value, Version};
 use simrun::conform::coverage::cover;
+use simrun::conform::relay::Tamper;
 use simrun::conform::result::{Report, StatementResult, Verdict};
 use simrun::conform::run::{Options, OurClient, check_broker, check_our_client};
 use simrun::conform::suite::{Chosen, Selection, choose};
 use simrun::conform::target::{Ours, Target};
 use simrun::rules::{Id, Role};
+use simrun::trace::Way;
 
 /// Statement, mutant, what caught it.
 type Table = BTreeMap<(Role, Id), Vec<(&'static str, String)>>;
@@ -81,4 +86,88 @@ fn print(table: &Table) {
             println!("{id} ({role:?}) → {mutant} → {by}");
         }
     }
+}
+
+// --- each wrong in its place ------------------------------------------------------------------------------------------
+
+/// What the suite says of our broker behind this, in these sections, statements or cases.
+fn report_of(selections: &[&str], make: fn() -> Box<dyn Tamper>) -> Report {
+    let selections: Vec<_> = selections.iter().map(|word| Selection::read(word).expect("a selection")).collect();
+    let target = Target::Ours(Ours { tamper: Some(Arc::new(make)), ..Ours::default() });
+    check_broker(&target, &choose(Role::Server, &selections), |_| true, &Options::default(), |_| {}).expect("it runs")
+}
+
+/// The statements and the cases of which this is said.
+fn found(report: &Report, verdict: Verdict) -> (Vec<&'static str>, Vec<&'static str>) {
+    let statements = report.statements.iter().filter(|result| result.verdict == verdict);
+    let cases = report.cases.iter().filter(|case| case.verdict() == verdict);
+    (statements.map(|result| result.id.name()).collect(), cases.map(|case| case.case.name).collect())
+}
+
+/// A message that is too large for its client blocks the way for others, but is not sent.
+#[test]
+fn a_large_message_that_blocks_the_way_is_not_called_sent() {
+    let report = report_of(&["large_message_is_not_sent", "large_message_counts_as_sent"], || {
+        let mut limited = false;
+        alter(move |version, way, packet, onward| {
+            if let Packet::Connect(connect) = &packet {
+                limited = connect.properties.maximum_packet_size().is_some();
+            }
+            if !(limited && way == Way::Down && matches!(packet, Packet::Publish(_))) {
+                onward.packet(version, way, &packet);
+            }
+        })
+    });
+    assert_eq!(found(&report, Verdict::Fail), (vec!["v5/MQTT-3.1.2-25"], vec!["large_message_counts_as_sent"]));
+    let sent = report.statements.iter().find(|result| result.id.name() == "v5/MQTT-3.1.2-24");
+    assert_eq!(sent.map(|result| result.verdict), Some(Verdict::Pass));
+}
+
+/// Who speaks 5.0 as well refuses a level above 5 as 5.0 has it: not as 3.1.1 asks, and nothing else.
+#[test]
+fn a_refusal_of_5_0_to_a_level_that_nobody_knows_is_advice() {
+    let report = report_of(
+        &["v3.1.1/protocol_level", "v3.1.1/codes_of_refusals", "v3.1.1/session_present_in_a_refusal"],
+        || {
+            patch(Way::Down, |_, bytes| {
+                if bytes == &[0x20, 2, 0, 1] {
+                    *bytes = vec![0x20, 3, 0, 0x84, 0];
+                }
+            })
+        },
+    );
+    assert_eq!(found(&report, Verdict::Fail), (vec![], vec![]));
+    assert_eq!(found(&report, Verdict::Advice), (vec!["v3.1.1/MQTT-3.1.2-2"], vec!["protocol_level"]));
+}
+
+/// A broker that sends everybody the messages of others breaks one statement; the cases go on undisturbed.
+#[test]
+fn messages_of_other_cases_are_one_breach() {
+    let report = report_of(&["v5/3.8.4"], || {
+        alter(|version, way, packet, onward| {
+            onward.packet(version, way, &packet);
+            if matches!(packet, Packet::ConnAck(_)) {
+                let topic = Text::literal("simrun/another/light");
+                onward.packet(version, way, &Packet::Publish(Publish { topic, ..Publish::default() }));
+            }
+        })
+    });
+    assert_eq!(found(&report, Verdict::Fail), (vec!["v5/MQTT-3.3.2-3"], vec![]));
+    let unsettled: Vec<_> = report.cases.iter().filter(|case| case.is_unsettled()).map(|case| case.case.name).collect();
+    assert_eq!(unsettled, Vec::<&str>::new());
+}
+
+/// A broker that adds a user property of its own to every message keeps what the standard asks; it is told all the same.
+#[test]
+fn a_user_property_beside_those_given_is_advice() {
+    let report = report_of(&["v5/MQTT-3.1.3-10", "v5/MQTT-3.3.2-17", "v5/MQTT-3.3.2-18"], || {
+        change(Way::Down, |version, packet| {
+            if let (Version::V5, Packet::Publish(publish)) = (version, packet) {
+                let own = Value::Pair(Text::literal("of"), Text::literal("the broker"));
+                publish.properties.push(Property::UserProperty, own);
+            }
+        })
+    });
+    let (failed, advised) = (found(&report, Verdict::Fail).0, found(&report, Verdict::Advice).0);
+    assert_eq!((failed, advised), (vec![], vec!["v5/MQTT-3.1.3-10", "v5/MQTT-3.3.2-17", "v5/MQTT-3.3.2-18"]));
 }

@@ -218,7 +218,7 @@ fn a_target_that_dies_is_one_finding_and_is_started_again() {
     let _ = std::fs::remove_file(&again);
     let report = report.expect("it runs");
     assert_eq!(report.deaths.len(), 1, "{:?}", report.deaths);
-    assert!(report.deaths[0].restarted && !report.deaths[0].during.is_empty(), "{:?}", report.deaths);
+    assert!(report.deaths[0].restarted.is_ok() && !report.deaths[0].during.is_empty(), "{:?}", report.deaths);
     judged_as_if_alive(&report, &[]);
 }
 
@@ -287,17 +287,41 @@ fn the_case_that_a_target_dies_of_is_named() {
     judged_as_if_alive(&report, &["second_connect"]);
 }
 
+/// The run, one case after another, of a target that dies for good.
+fn dies(address: Address) -> Report {
+    let options = Options { side_by_side: 1, ..Options::default() };
+    let report = check_broker(&Target::Address(address), &quick(), |_| true, &options, |_| {}).expect("it runs");
+    assert_eq!(report.deaths.len(), 1);
+    report
+}
+
+/// A command that is to start the target again and does not: each way to fail is told, one that never ends as well.
+#[test]
+fn a_restart_that_fails() {
+    let broker = Broker::start(0);
+    for (command, words) in [
+        ("exit 7", "`exit 7` failed with exit status: 7"),
+        ("exec sleep 60", "`exec sleep 60` did not end within 200ms: it has to leave the target running"),
+    ] {
+        let (address, end) = mortal(&broker.address, PathBuf::from("/nowhere/again"));
+        let profile = Profile { restart: Some(command.to_owned()), ..Profile::default() };
+        let (url, restart_limit) = (address.parse().expect("an address"), Duration::from_millis(200));
+        let report = dies(Address { url, profile, restart_limit, ..Address::default() });
+        end.store(true, Ordering::Relaxed);
+        let why = report.deaths[0].restarted.as_ref().expect_err("nobody starts it again");
+        assert!(why.starts_with(words), "{why}");
+    }
+}
+
 /// Without a way to start it again, what was left is not tried, and nothing is said of the statements.
 #[test]
 fn a_target_that_dies_for_good() {
     let broker = Broker::start(0);
     let (address, end) = mortal(&broker.address, PathBuf::from("/nowhere/again"));
-    let target = Target::Address(Address { url: address.parse().expect("an address"), ..Address::default() });
-    let options = Options { side_by_side: 1, ..Options::default() };
-    let report = check_broker(&target, &quick(), |_| true, &options, |_| {}).expect("it runs");
+    let report = dies(Address { url: address.parse().expect("an address"), ..Address::default() });
     end.store(true, Ordering::Relaxed);
-    assert_eq!(report.deaths.len(), 1);
-    assert!(!report.deaths[0].restarted);
+    let why = report.deaths[0].restarted.as_ref().expect_err("nobody starts it again");
+    assert_eq!(why, "no profile says how to start it again");
     let tried = report.cases.iter().take_while(|case| case.case.name != "second_connect").count();
     for case in &report.cases[tried..] {
         assert!(matches!(case.outcome, Err(Stop::Skipped(_))), "{}: {:?}", case.case.name, case.outcome);

@@ -1,6 +1,6 @@
 //! Real foreign clients talk to the broker on a real socket: the tutorial's three programs with paho-mqtt 1.6 and 2.x,
 //! and exercises of each feature with paho-mqtt, aiomqtt, MQTT.js, rumqttc and mosquitto's clients, in 3.1.1 and 5.0,
-//! over TCP and WebSocket. And the other way round: our clients at mosquitto.
+//! over TCP, TLS and WebSocket. And the other way round: our clients at mosquitto.
 //!
 //! `tests/peers/install.sh` installs the clients; these tests call it. Where it cannot (no root, no network), they fail
 //! under CI and say that nothing was tested elsewhere.
@@ -10,31 +10,40 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 
-/// A broker of the tutorial's kind on a port of its own, stopped at the end.
+/// A broker of the tutorial's kind on ports of its own, with a certificate for this run, stopped at the end.
 struct Broker {
     process: Child,
-    port: String,
-    web_socket_port: String,
+    greeting: String,
 }
 
 impl Broker {
     fn start() -> Broker {
+        let listen = ["mqtt", "mqtts", "ws", "wss"].map(|scheme| format!("--listen={scheme}://127.0.0.1:0"));
         let mut process = Command::new(env!("CARGO_BIN_EXE_simrun"))
-            .args(["--real", "--profile", "apollo", "--listen", "127.0.0.1:0", "--ws", "127.0.0.1:0"])
+            .args(["--real", "--profile", "apollo", "--tls-dev"])
+            .args(listen)
             .stdout(Stdio::piped())
             .spawn()
             .expect("the broker starts");
-        let lines = BufReader::new(process.stdout.take().expect("piped")).lines();
-        let mut lines = lines.map(|line| line.expect("the broker prints UTF-8"));
-        let greeting = lines.find(|line| line.contains("://")).expect("the broker says where it listens");
-        let port = |scheme: &str| {
-            let (_, rest) = greeting.split_once(scheme).expect("an address");
-            rest.chars().take_while(char::is_ascii_digit).collect::<String>()
-        };
-        let (port, web_socket_port) = (port("mqtt://127.0.0.1:"), port("ws://127.0.0.1:"));
+        let mut stdout = BufReader::new(process.stdout.take().expect("piped"));
+        let mut greeting = String::new();
+        while !greeting.contains("--tls-dev: ") {
+            assert!(stdout.read_line(&mut greeting).expect("UTF-8") > 0, "it says where it listens: {greeting}");
+        }
         // Somebody reads on, or the broker would wait for room in the pipe.
-        std::thread::spawn(move || lines.for_each(drop));
-        Broker { process, port, web_socket_port }
+        std::thread::spawn(move || stdout.lines().for_each(drop));
+        Broker { process, greeting }
+    }
+
+    fn port(&self, scheme: &str) -> String {
+        let (_, rest) = self.greeting.split_once(&format!(" {scheme}://127.0.0.1:")).expect("an address");
+        rest.chars().take_while(char::is_ascii_digit).collect()
+    }
+
+    /// Who signed its certificate.
+    fn authority(&self) -> &str {
+        let (_, file) = self.greeting.trim_end().rsplit_once(' ').expect("it ends with the file");
+        file
     }
 }
 
@@ -69,18 +78,28 @@ fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers").join(name)
 }
 
-/// Runs an exercise, which prints a line a check and fails if one of them does.
-fn tcp(program: impl Fn(&Path) -> Command, version: &str) {
-    let Some(peers) = peers() else { return };
-    let broker = Broker::start();
-    passes(program(peers).args(["--port", &broker.port]), version);
+/// Where an exercise finds the broker: over TCP, TLS, WebSocket, secure WebSocket.
+fn tcp(broker: &Broker) -> Vec<String> {
+    vec!["--port".to_owned(), broker.port("mqtt")]
 }
 
-/// As [`tcp`], over WebSocket.
-fn web_socket(program: impl Fn(&Path) -> Command, version: &str) {
+fn tls(broker: &Broker) -> Vec<String> {
+    ["--cafile", broker.authority(), "--port", &broker.port("mqtts")].map(str::to_owned).to_vec()
+}
+
+fn web_socket(broker: &Broker) -> Vec<String> {
+    ["--ws", "--port", &broker.port("ws")].map(str::to_owned).to_vec()
+}
+
+fn secure_web_socket(broker: &Broker) -> Vec<String> {
+    ["--ws", "--cafile", broker.authority(), "--port", &broker.port("wss")].map(str::to_owned).to_vec()
+}
+
+/// Runs an exercise, which prints a line a check and fails if one of them does.
+fn exercise(program: impl Fn(&Path) -> Command, transport: fn(&Broker) -> Vec<String>, version: &str) {
     let Some(peers) = peers() else { return };
     let broker = Broker::start();
-    passes(program(peers).args(["--ws", "--port", &broker.web_socket_port]), version);
+    passes(program(peers).args(transport(&broker)), version);
 }
 
 fn passes(program: &mut Command, version: &str) {
@@ -129,24 +148,37 @@ macro_rules! exercises {
 
             #[test]
             fn in_3_1_1() {
-                crate::$transport($program, "3.1.1");
+                exercise($program, crate::$transport, "3.1.1");
             }
 
             #[test]
             fn in_5() {
-                crate::$transport($program, "5");
+                exercise($program, crate::$transport, "5");
             }
         })*
     })* };
 }
 
 exercises! {
-    paho_1: python("paho1", "exercise_paho.py"), tcp web_socket;
-    paho_2: python("paho2", "exercise_paho.py"), tcp web_socket;
-    aiomqtt: python("aiomqtt", "exercise_aiomqtt.py"), tcp web_socket;
-    mqtt_js: node, tcp web_socket;
-    rumqttc_s: rumqttc, tcp web_socket;
-    mosquitto_s: mosquitto, tcp;
+    paho_1: python("paho1", "exercise_paho.py"), tcp tls web_socket;
+    paho_2: python("paho2", "exercise_paho.py"), tcp tls web_socket;
+    aiomqtt: python("aiomqtt", "exercise_aiomqtt.py"), tcp tls web_socket;
+    mqtt_js: node, tcp tls web_socket secure_web_socket;
+    rumqttc_s: rumqttc, tcp tls web_socket;
+    mosquitto_s: mosquitto, tcp tls;
+}
+
+/// The exercises do talk TLS: a broker whose certificate somebody else signed is none for them.
+#[test]
+fn a_certificate_that_somebody_else_signed_is_refused() {
+    let Some(peers) = peers() else { return };
+    let (broker, other) = (Broker::start(), Broker::start());
+    let mut program = python("paho2", "exercise_paho.py")(peers);
+    program.args(["--only", "qos0", "--cafile", other.authority(), "--port", &broker.port("mqtts")]);
+    let output =
+        program.args(["--user", "admin", "--password", "password", "--version", "5"]).output().expect("it runs");
+    let said = text(&output);
+    assert!(!output.status.success() && said.contains("certificate"), "{said}");
 }
 
 /// The tutorial itself: a light and a phone hear what the publisher says.
@@ -155,7 +187,7 @@ fn tutorial(venv: &'static str) {
     let broker = Broker::start();
     let program = |name: &str, more: &[&str]| {
         let mut command = Command::new(peers.join(venv).join("bin/python"));
-        command.arg(file("tutorial").join(name)).args(["127.0.0.1", &broker.port]).args(more);
+        command.arg(file("tutorial").join(name)).args(["127.0.0.1", &broker.port("mqtt")]).args(more);
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("python runs")
     };
     let light = program("light.py", &["--count", "3", "--timeout", "30"]);

@@ -279,3 +279,23 @@ fn a_byte_a_second_does_not_keep_a_connection_open() {
     }
     assert_eq!(host.closed(link), Some(&Cause::KeepAlive));
 }
+
+#[test]
+fn what_waits_for_a_disk_is_counted_in_bytes() {
+    let long: &'static str = Box::leak("x".repeat(1000).into_boxed_str());
+    let mut host = limited(|config| config.durable = true);
+    let (hall, _) = host.connect(hello(Version::V5, "hall"));
+    host.subscribe(hall, "light/#", Qos::AtMostOnce);
+    let (porch, _) = host.connect(hello(Version::V5, "porch"));
+    assert_eq!(host.broker.waiting_bytes(), 0);
+    host.disk_answers = false;
+    host.send(porch, Publish { retain: true, ..publish("light/porch", "on", 1, 1) });
+    // At QoS 0 nothing is promised, but order is kept: it waits behind what was stored.
+    for _ in 0..10 {
+        host.send(porch, publish("light/porch", long, 0, 0));
+    }
+    let waiting = host.broker.waiting_bytes();
+    assert!((10_000..11_000).contains(&waiting), "{waiting}");
+    host.cut(hall);
+    assert!(host.broker.waiting_bytes() < 100, "{}", host.broker.waiting_bytes());
+}

@@ -2,7 +2,8 @@
 
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)] // Real processes.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -126,4 +127,56 @@ fn what_is_no_directory_is_an_error() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("cannot make") && said.contains(directory.0.to_str().unwrap()), "{said}");
     std::fs::remove_file(&directory.0).unwrap();
+}
+
+/// A disk that is full: no file of the broker's may grow beyond so many KiB.
+fn full_at(kib: u32, directory: &Path) -> Child {
+    let mut command = Command::new("bash");
+    command.args(["-c", "trap '' XFSZ; ulimit -f $1; shift; exec \"$@\"", "bash", &kib.to_string()]);
+    command.args([env!("CARGO_BIN_EXE_simrun"), "--real", "--listen", "127.0.0.1:0", "--ws", "127.0.0.1:0"]);
+    command.args(["--log-level", "warn", "--data"]).arg(directory);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts")
+}
+
+#[test]
+fn a_full_disk_does_not_keep_it_from_ending() {
+    let directory = Directory::new("full");
+    let mut broker = full_at(4096, &directory.0);
+    let mut line = String::new();
+    BufReader::new(broker.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let port = |scheme: &str| -> u16 {
+        let (_, rest) = line.split_once(&format!("{scheme}://127.0.0.1:")).unwrap();
+        rest.split(|c: char| !c.is_ascii_digit()).next().unwrap().parse().unwrap()
+    };
+    let mut client = TcpStream::connect(("127.0.0.1", port("mqtt"))).unwrap();
+    client.write_all(b"\x10\x0d\0\x04MQTT\x04\x02\0\0\0\x01x").unwrap();
+    // A retained message of a mebibyte, again and again, each under a topic of its own.
+    let mut log = BufReader::new(broker.stderr.take().unwrap());
+    std::thread::spawn(move || {
+        for number in 0..16_u8 {
+            let message = [&[0x33, 0x85, 0x80, 0x40, 0, 1, b'a' + number, 0, 1][..], &vec![7; 1 << 20]].concat();
+            client.write_all(&message)?;
+        }
+        // The connection stays.
+        client.read_to_end(&mut Vec::new())
+    });
+    let mut said = String::new();
+    log.read_line(&mut said).unwrap();
+    assert!(said.contains("the disk cannot be written") && said.contains("make room"), "{said}");
+    // A connection that tasks carry waits to be taken in, and what comes behind it with it.
+    let mut waits = TcpStream::connect(("127.0.0.1", port("ws"))).unwrap();
+    waits.write_all(b"GET /mqtt HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+        Sec-WebSocket-Protocol: mqtt\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n").unwrap();
+    let mut answer = [0; 12];
+    waits.read_exact(&mut answer).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(100));
+
+    let begun = std::time::Instant::now();
+    assert!(Command::new("kill").arg(broker.id().to_string()).status().unwrap().success());
+    let mut rest = String::new();
+    log.read_to_string(&mut rest).unwrap();
+    assert_eq!(broker.wait().unwrap().code(), Some(0), "{rest}");
+    assert!(begun.elapsed() < std::time::Duration::from_secs(15), "{:?}", begun.elapsed());
+    assert!(rest.contains("what it did not acknowledge is not kept"), "{rest}");
+    assert!(Disk::open(&directory.0).is_ok(), "it is sound");
 }

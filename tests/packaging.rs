@@ -1,5 +1,7 @@
-//! What is shipped beside the program: the commands of `docs/ci.md` do what they say, and the systemd unit is one.
+//! What is shipped beside the program: the commands of `docs/ci.md` do what they say, the systemd unit is one, and the
+//! options in all of it are options of the program.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -83,4 +85,49 @@ fn the_systemd_unit_is_one() {
     let spoilt = unit.replace("Type=notify", "Type=notified");
     let Some(output) = verify(&spoilt, "spoilt-unit") else { return };
     assert!(!output.stderr.is_empty(), "a wrong type is not seen");
+}
+
+/// The long options of the program, of all its commands.
+fn known_options() -> BTreeSet<String> {
+    let help = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_simrun")).args(arguments).output().expect("it runs");
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    let commands = ["pub", "sub", "bench", "conform", "explore", "healthcheck", "passwd"];
+    let all = commands.iter().map(|command| help(&[command, "--help"])).chain([help(&["--help"])]);
+    all.flat_map(|text| options(&text)).collect()
+}
+
+/// The long options in a text.
+fn options(text: &str) -> Vec<String> {
+    let words = text.split(|c: char| c.is_whitespace() || "\"'`[](),=".contains(c));
+    let names = words.filter_map(|word| word.strip_prefix("--"));
+    names.filter(|name| name.starts_with(|c: char| c.is_ascii_lowercase())).map(str::to_owned).collect()
+}
+
+/// The options that the program gets in a file that is shipped.
+fn used_options(file: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(root().join(file)).expect("the file is there");
+    let of_ours = |line: &&str| line.contains("simrun") || line.contains("\"--real\"");
+    let lines = text.lines().filter(of_ours);
+    // Before the program's name stand options of others, such as docker's; a make of it has cargo's.
+    let own = lines.filter(|line| !line.contains("cargo ") && !line.contains("COPY ")).flat_map(|line| {
+        let from = line.rfind("simrun ").or(line.find("[\"--real")).unwrap_or(line.len());
+        options(&line[from..])
+    });
+    own.collect()
+}
+
+#[test]
+fn options_in_what_is_shipped_are_options_of_the_program() {
+    let known = known_options();
+    for (file, least) in
+        [("packaging/simrun.service", 3), ("packaging/Dockerfile", 3), ("docs/ci.md", 8), ("docs/page.md", 2)]
+    {
+        let used = used_options(file);
+        assert!(used.len() >= least, "{file}: {used:?}");
+        let unknown: Vec<&String> = used.iter().filter(|option| !known.contains(*option)).collect();
+        assert!(unknown.is_empty(), "{file}: {unknown:?}");
+    }
+    assert!(!known.contains("reddy-file") && options("simrun --real --reddy-file x") == ["real", "reddy-file"]);
 }

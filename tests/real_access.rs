@@ -174,6 +174,50 @@ fn a_file_of_users_is_served_and_read_anew_and_a_broken_one_changes_nothing() {
 }
 
 #[test]
+fn limits_are_read_anew_and_what_counts_at_the_start_alone_is_said() {
+    let folder = TempDir::new().expect("a folder");
+    let config = path(&folder, "broker.yaml");
+    fs::write(&config, "listeners: ['127.0.0.1:0']\nweb: 127.0.0.1:0\n").expect("written");
+    let mut broker = Broker::start(&["--config", &config], 1);
+    let ports = broker.ports();
+    let mut stays = tcp(ports[0]);
+    assert_eq!(answer(&mut stays, &hello(None)), Some(0));
+    assert_eq!(answer(tcp(ports[0]), &hello(None)), Some(0));
+    let page = || {
+        let mut stream = tcp(ports[1]);
+        stream.write_all(b"GET /api/overview HTTP/1.0\r\nHost: localhost\r\n\r\n").expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("text");
+        answer.split(' ').nth(1).map(str::to_owned)
+    };
+    assert_eq!(page().as_deref(), Some("200"), "nobody is asked");
+
+    let changed = "listeners: ['127.0.0.1:0', '[::1]:0']\nweb: 127.0.0.1:0\nlog_level: debug\nusers: { ada: lovelace }\n\
+                   limits: { connections: 2, qos: 1 }\n";
+    fs::write(&config, changed).expect("written");
+    assert!(broker.reload().contains("limits"));
+    let mut said = String::new();
+    broker.stderr.read_line(&mut said).expect("text");
+    assert!(said.contains("listeners, log_level, limits.qos changed, which counts from the next start on"), "{said}");
+    assert_eq!(page().as_deref(), Some("401"), "users are asked for their password now");
+    let mut second = tcp(ports[0]);
+    assert_eq!(answer(&mut second, &hello(Some(("ada", "lovelace")))), Some(0));
+    assert_eq!(answer(tcp(ports[0]), &hello(Some(("ada", "lovelace")))), None, "a third is one too many");
+}
+
+#[test]
+fn strangers_are_not_let_in_by_reading_anew() {
+    let folder = TempDir::new().expect("a folder");
+    let config = path(&folder, "broker.yaml");
+    fs::write(&config, "listeners: ['0.0.0.0:0']\nusers: { ada: lovelace }\n").expect("written");
+    let mut broker = Broker::start(&["--config", &config], 1);
+    fs::write(&config, "listeners: ['0.0.0.0:0']\n").expect("written");
+    let said = broker.reload();
+    assert!(said.contains("anyone could connect") && said.contains("nothing is changed"), "{said}");
+    assert_eq!(answer(tcp(broker.ports()[0]), &hello(None)), Some(4));
+}
+
+#[test]
 fn a_file_that_everyone_can_read_is_warned_of() {
     let folder = TempDir::new().expect("a folder");
     let users = path(&folder, "users");

@@ -135,4 +135,27 @@ impl Config {
             ..Config::default()
         }
     }
+
+    /// What a broker that runs with this makes of another set-up. What clients were told when they connected stays, and so
+    /// does what is no matter of taste.
+    pub fn renewed(&self, new: Config) -> Config {
+        Config {
+            seed: self.seed,
+            durable: self.durable,
+            trace: self.trace,
+            notices: self.notices,
+            sys_interval: self.sys_interval,
+            // 5.0 section 3.2.2.3.
+            receive_maximum: self.receive_maximum,
+            receive_maximum_3_1_1: self.receive_maximum_3_1_1,
+            maximum_qos: self.maximum_qos,
+            retain_available: self.retain_available,
+            maximum_packet_size: self.maximum_packet_size,
+            topic_alias_maximum: self.topic_alias_maximum,
+            wildcard_available: self.wildcard_available,
+            subscription_identifier_available: self.subscription_identifier_available,
+            shared_available: self.shared_available,
+            ..new
+        }
+    }
 }

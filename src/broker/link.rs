@@ -350,6 +350,7 @@ impl Broker {
             }
             _ => true,
         });
+        self.output_bytes -= held.iter().map(Bytes::len).sum::<usize>();
         for frame in held {
             let Ok(Packet::Publish(Publish { packet_identifier: Some(packet), dup: false, payload, .. })) =
                 decode(version, &frame)

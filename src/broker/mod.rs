@@ -179,6 +179,8 @@ pub struct Broker {
     nonces: Chance,
     /// What waits for the host, and the mark that must be durable before.
     outputs: VecDeque<(Mark, Output)>,
+    /// How many bytes of packets are among them.
+    output_bytes: usize,
     /// What the host is to make durable. It does not wait for what waits for it.
     stores: VecDeque<(Vec<Change>, Mark)>,
     /// Connections that are closed once what waits for the disk has been sent, and whose they were.
@@ -218,6 +220,7 @@ impl Broker {
             names: Chance::new(config.seed, "broker", "client identifier"),
             nonces: Chance::new(config.seed, "broker", "nonce"),
             outputs: VecDeque::new(),
+            output_bytes: 0,
             stores: VecDeque::new(),
             leaving: BTreeMap::new(),
             changes: Vec::new(),
@@ -274,8 +277,10 @@ impl Broker {
             return self.stores.pop_front().map(|(changes, mark)| Output::Store(changes, mark));
         }
         let (_, output) = self.outputs.pop_front()?;
-        if let Output::Close(link, _) = &output {
-            self.leaving.remove(link);
+        match &output {
+            Output::Send(_, frame) => self.output_bytes -= frame.len(),
+            Output::Close(link, _) => drop(self.leaving.remove(link)),
+            _ => {}
         }
         Some(output)
     }
@@ -285,10 +290,16 @@ impl Broker {
         self.outputs.len()
     }
 
-    /// Changes who may come in and what they may do, from now on: whoever is connected stays.
-    pub fn change_access(&mut self, users: BTreeMap<String, Credential>, anonymous: bool, access: Vec<AccessRule>) {
+    /// How many bytes of packets wait for it.
+    pub fn waiting_bytes(&self) -> usize {
+        self.output_bytes
+    }
+
+    /// Changes who may come in, what they may do, and limits, from now on: whoever is connected stays. See
+    /// [`Config::renewed`] for what does not change.
+    pub fn reconfigure(&mut self, config: Config) {
         self.verifiers.clear();
-        (self.config.users, self.config.anonymous, self.config.access) = (users, anonymous, access);
+        self.config = self.config.renewed(config);
     }
 
     /// When [`Input::Timeout`] is due; early or late is harmless.
@@ -349,6 +360,9 @@ impl Broker {
 
     /// Queues an output behind what this turn stores: nobody hears of what a crash could undo.
     fn output(&mut self, output: Output) {
+        if let Output::Send(_, frame) = &output {
+            self.output_bytes += frame.len();
+        }
         let mark = if self.changes.is_empty() { self.last_mark } else { Mark(self.last_mark.0 + 1) };
         self.outputs.push_back((mark, output));
     }

@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::explore::stop_at_signals;
 use super::trust::TrustArguments;
 use super::{FAILED, GONE, complain, is_broken_pipe, say, wrong};
 use crate::conform::coverage::cover;
@@ -99,14 +101,14 @@ fn check(arguments: &ConformArguments) -> Result<ExitCode, String> {
         say(&list(&selections));
         return Ok(ExitCode::SUCCESS);
     }
-    for file in &arguments.output {
-        Form::of(file)?;
-    }
+    arguments.output.iter().try_for_each(|file| Form::of(file).and_then(|_| can_be_written(file)))?;
     let baseline = arguments.baseline.as_deref().map(read_baseline).transpose()?;
     let target = target(arguments)?;
+    let stop = stop_at_signals();
     let mut runs = Vec::new();
-    for _ in 0..arguments.repeat.max(1) {
-        match run(arguments, &selections, target.as_ref()) {
+    while runs.len() < arguments.repeat.max(1) && !stop.load(Ordering::Relaxed) {
+        let options = Options { side_by_side: arguments.side_by_side.max(1), stop: stop.clone(), ..Options::default() };
+        match run(arguments, &selections, target.as_ref(), options) {
             Ok(document) => runs.push(document),
             Err(error) => {
                 complain(format_args!("error: {error}"));
@@ -115,17 +117,21 @@ fn check(arguments: &ConformArguments) -> Result<ExitCode, String> {
         }
     }
     let differing = differences(&runs);
-    let Some(document) = runs.pop() else { return Ok(ExitCode::SUCCESS) };
-    for file in &arguments.output {
-        write(file, &Form::of(file)?.render(&document, arguments.strict))?;
-    }
+    let Some(document) = runs.pop() else { return Ok(ExitCode::from(FAILED)) };
     say(&terminal(&document, arguments.strict));
     say(&differing);
     let (held, words) = judge(&document, baseline.as_ref(), arguments.strict);
     say(&words);
+    for file in &arguments.output {
+        write(file, &Form::of(file)?.render(&document, arguments.strict))?;
+    }
+    let interrupted = stop.load(Ordering::Relaxed);
+    if interrupted {
+        complain("interrupted: what had begun until then is told");
+    }
     let code = if !document.deaths.is_empty() {
         GONE
-    } else if held && differing.is_empty() {
+    } else if held && differing.is_empty() && !interrupted {
         0
     } else {
         FAILED
@@ -156,12 +162,16 @@ fn read_profile(file: &Path) -> Result<Profile, String> {
 }
 
 /// One run, as broker and, where the target is ours, as client.
-fn run(arguments: &ConformArguments, selections: &[Selection], target: Option<&Address>) -> Result<Document, RunError> {
+fn run(
+    arguments: &ConformArguments,
+    selections: &[Selection],
+    target: Option<&Address>,
+    options: Options,
+) -> Result<Document, RunError> {
     let wanted = |id: Id| selections.is_empty() || selections.iter().any(|selection| selection.asks_for(id));
     if let Some(command) = &arguments.client {
         let clients = choose(Role::Client, selections);
         let progress = progress(clients.len());
-        let options = Options { side_by_side: arguments.side_by_side.max(1), ..Options::default() };
         let report = check_client_command(command, &clients, wanted, &options, |_| progress.inc(1))?;
         progress.finish_and_clear();
         return Ok(Document::of(&report.target.clone(), &repetition(arguments), &[report]));
@@ -171,14 +181,13 @@ fn run(arguments: &ConformArguments, selections: &[Selection], target: Option<&A
         let clients = choose(Role::Client, selections);
         let progress = progress(chosen.len() + clients.len());
         let ours = Target::Ours(Ours::default());
-        let options = Options::default();
         let broker = check_broker(&ours, &chosen, wanted, &options, |_| progress.inc(1))?;
         let client = check_our_client(&OurClient::default(), &clients, wanted, |_| progress.inc(1))?;
         progress.finish_and_clear();
         return Ok(Document::of(&ours.name(), "", &[broker, client]));
     };
     let progress = progress(chosen.len());
-    let options = Options { side_by_side: arguments.side_by_side.max(1), run_name: run_name() };
+    let options = Options { run_name: run_name(), ..options };
     let target = Target::Address(address.clone());
     let report: Report = check_broker(&target, &chosen, wanted, &options, |_| progress.inc(1))?;
     progress.finish_and_clear();
@@ -325,6 +334,18 @@ impl Form {
 
 fn read(file: &Path) -> Result<String, String> {
     std::fs::read_to_string(file).map_err(|error| format!("error: {}: {error}", file.display()))
+}
+
+/// Refuses before the run what cannot be written after it, as far as can be told without touching the file.
+fn can_be_written(file: &Path) -> Result<(), String> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    match folder {
+        Some(folder) if !folder.is_dir() => {
+            Err(format!("error: {}: there is no folder {}", file.display(), folder.display()))
+        }
+        _ if file.is_dir() => Err(format!("error: {}: it is a folder", file.display())),
+        _ => Ok(()),
+    }
 }
 
 fn write(file: &Path, text: &str) -> Result<(), String> {

@@ -6,9 +6,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clap::{Args, ValueEnum};
-use serde::Deserialize as _;
-use serde::de::IntoDeserializer as _;
-use serde::de::value::{Error, StrDeserializer};
 
 use super::trust::TrustArguments;
 use super::{FAILED, GONE, complain};
@@ -17,6 +14,7 @@ use crate::codec::{Properties, Property, Qos, Reason, Text, Value, Version, Will
 use crate::link::Cause;
 use crate::live::dial::{Dialer, Url};
 use crate::live::{self, client::Driven};
+use crate::notation::scalar::from_word;
 use crate::scenario::Span;
 
 /// How many QoS 1 and 2 messages are under way to a 3.1.1 broker, which has no way to say how many it takes: mosquitto
@@ -215,8 +213,7 @@ pub(super) fn span(text: &str) -> Result<Duration, String> {
     if let Ok(seconds) = text.parse::<u32>() {
         return Ok(Duration::from_secs(seconds.into()));
     }
-    let deserializer: StrDeserializer<'_, Error> = text.into_deserializer();
-    Span::deserialize(deserializer).map(|span| span.0).map_err(|error| error.to_string())
+    from_word::<Span>(text).map(|span| span.0)
 }
 
 /// A duration in whole seconds.

@@ -201,8 +201,8 @@ fn capsule(
     ))
 }
 
-/// Set by SIGINT and SIGTERM.
-fn stop_at_signals() -> Arc<AtomicBool> {
+/// Set by SIGINT and SIGTERM. Who finds it set already ends the program.
+pub(super) fn stop_at_signals() -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = stop.clone();
     std::thread::spawn(move || {

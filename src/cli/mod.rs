@@ -20,10 +20,13 @@ use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::live::config::PageAddress;
 use crate::live::log;
+use crate::notation::scalar::from_word;
 use crate::sim::Engine;
 
 /// Something did not hold.
@@ -151,18 +154,18 @@ struct RealArguments {
     #[arg(long, help_heading = BROKER, value_name = "FILE", requires = "real", conflicts_with = "scenario")]
     ready_file: Option<PathBuf>,
     /// Where to serve a page that shows the broker, JSON under /api, /metrics and /healthz; port 0 takes a free one.
-    /// Beyond loopback it needs users. Profile apollo has it at 127.0.0.1:61680, unless --listen is given
-    #[arg(long, help_heading = BROKER, value_name = "ADDRESS:PORT", requires = "real", conflicts_with = "scenario")]
-    web: Option<SocketAddr>,
+    /// Beyond loopback it needs users. Profile apollo has it at 127.0.0.1:61680, unless --listen is given [default: off]
+    #[arg(long, help_heading = BROKER, value_name = "ADDRESS:PORT|off", requires = "real", conflicts_with = "scenario", value_parser = from_word::<PageAddress>)]
+    web: Option<PageAddress>,
     /// How the log on standard error looks [default: human on a terminal, json elsewhere]
     #[arg(long, help_heading = BROKER, value_enum, value_name = "FORM", requires = "real", conflicts_with = "scenario")]
-    log: Option<LogForm>,
-    /// How much is logged
-    #[arg(long, help_heading = BROKER, value_enum, value_name = "LEVEL", requires = "real", conflicts_with = "scenario", default_value_t = LogLevel::Info)]
-    log_level: LogLevel,
-    /// How often the broker publishes what it counts under $SYS/broker/, in seconds; 0 for never
-    #[arg(long, help_heading = BROKER, value_name = "SECONDS", requires = "real", conflicts_with = "scenario", default_value_t = 10)]
-    sys_interval: u64,
+    log: Option<log::Form>,
+    /// How much is logged [default: info]
+    #[arg(long, help_heading = BROKER, value_enum, value_name = "LEVEL", requires = "real", conflicts_with = "scenario")]
+    log_level: Option<log::Level>,
+    /// How often the broker publishes what it counts under $SYS/broker/; 0s for never [default: 10s]
+    #[arg(long, help_heading = BROKER, value_name = "SPAN", requires = "real", conflicts_with = "scenario", value_parser = connect::span)]
+    sys_interval: Option<Duration>,
     /// Keep sessions, subscriptions, queued and retained messages and wills in this directory: an acknowledgement leaves
     /// once what it promises is on the disk
     #[arg(long, help_heading = BROKER, value_name = "DIR", requires = "real", conflicts_with = "scenario")]
@@ -186,49 +189,6 @@ struct RealArguments {
 enum Profile {
     /// Apache Apollo
     Apollo,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum LogForm {
-    /// For a reader
-    Human,
-    /// An object a line
-    Json,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum LogLevel {
-    /// Nothing
-    Off,
-    /// What keeps the broker from doing what it should
-    Error,
-    /// Limits that are hit, too
-    Warn,
-    /// Who comes and goes, too
-    Info,
-    /// Subscriptions, too
-    Debug,
-}
-
-impl From<LogForm> for log::Form {
-    fn from(form: LogForm) -> log::Form {
-        match form {
-            LogForm::Human => log::Form::Human,
-            LogForm::Json => log::Form::Json,
-        }
-    }
-}
-
-impl From<LogLevel> for log::Level {
-    fn from(level: LogLevel) -> log::Level {
-        match level {
-            LogLevel::Off => log::Level::Off,
-            LogLevel::Error => log::Level::Error,
-            LogLevel::Warn => log::Level::Warn,
-            LogLevel::Info => log::Level::Info,
-            LogLevel::Debug => log::Level::Debug,
-        }
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -13,13 +13,12 @@ use crate::broker::Config;
 use crate::live::config::{BrokerFile, Layers, ListenAddress, Listener, Settings, TlsFiles};
 use crate::live::dial::Scheme;
 use crate::live::tls::{Clients, Development, Identity, Tls};
-use crate::live::{self, Access, Listen, Played, Terms, Transport, log};
+use crate::live::{self, Listen, Played, Terms, Transport, log, log::Level};
+use crate::notation::scalar::from_word;
+use crate::notation::units::Span;
 use crate::report::terminal::{self, Terminal};
 use crate::scenario::{self, Loaded, setup};
 use crate::sim;
-
-/// The port of Apollo's page.
-const APOLLO_PAGE_PORT: u16 = 61680;
 
 /// How much later than a scenario demands something may be, in real time: clocks and schedulers are no better.
 const GRACE: Duration = Duration::from_millis(250);
@@ -120,7 +119,9 @@ fn conclude(loaded: &Loaded, path: &Path, terms: Terms, played: &Played) -> Exit
 
 /// Serves until it is told to stop.
 fn serve(arguments: &RealArguments) -> ExitCode {
-    match serve_or_say(arguments) {
+    let served = serve_or_say(arguments);
+    log::catch_up();
+    match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(what) => wrong(what),
     }
@@ -129,37 +130,23 @@ fn serve(arguments: &RealArguments) -> ExitCode {
 fn serve_or_say(arguments: &RealArguments) -> Result<(), String> {
     let error = |what: &dyn std::fmt::Display| format!("error: {what}");
     let layers = layers(arguments)?;
-    let mut settings = layers.settings().map_err(|what| error(&what))?;
+    let settings = layers.settings().map_err(|what| error(&what))?;
     if arguments.print_config {
         say(&layers.shown(&settings));
         return Ok(());
     }
     settings.warnings.iter().for_each(|warning| complain(format_args!("warning: {warning}")));
-    let development = if arguments.tls_dev { Some(Development::new().map_err(|what| error(&what))?) } else { None };
+    let development = if settings.tls_dev { Some(Development::new().map_err(|what| error(&what))?) } else { None };
     let mut listens = listens(&settings, development.as_ref())?;
-    if arguments.tls_dev && listens.iter().all(|listen| listen.tls.is_none()) {
+    if settings.tls_dev && listens.iter().all(|listen| listen.tls.is_none()) {
         return Err("error: --tls-dev: nothing listens with TLS; add --listen mqtts://127.0.0.1:8883".to_owned());
     }
-    // The profile's page comes with the profile's port.
-    let page = arguments.profile.filter(|_| arguments.listen.is_empty());
-    let page = page.map(|Profile::Apollo| SocketAddr::from((Ipv4Addr::LOCALHOST, APOLLO_PAGE_PORT)));
-    let page = arguments.web.or(page);
-    listens.extend(page.map(|address| Listen::new(Transport::Page, address)));
-    for listen in &listens {
-        let anonymous = listen.door.as_ref().and_then(|door| door.anonymous);
-        // The page lets anyone do anything where there are no users, whatever is meant for clients.
-        let meant = settings.open_on_purpose && listen.transport != Transport::Page;
-        if !meant && anonymous != Some(true) {
-            closed_to_strangers(listen.address, &settings.config)?;
-        }
-    }
-    let level = log::Level::from(arguments.log_level);
-    settings.config.notices = level.notices();
-    settings.config.sys_interval = (arguments.sys_interval > 0).then(|| Duration::from_secs(arguments.sys_interval));
-    log::begin(arguments.log.map(log::Form::from), level);
+    listens.extend(settings.web.map(|address| Listen::new(Transport::Page, address)));
+    closed_unless_meant(&listens, &settings)?;
+    log::begin(settings.log, settings.log_level);
     let reload = {
-        let (arguments, listens) = (arguments.clone(), listens.clone());
-        move || reload(&arguments, &listens)
+        let (arguments, listens, mut running) = (arguments.clone(), listens.clone(), settings.clone());
+        move || reload(&arguments, &listens, &mut running)
     };
     let ready_file = settings.ready_file.clone();
     let ready = |local: &[Listen]| {
@@ -172,7 +159,7 @@ fn serve_or_say(arguments: &RealArguments) -> Result<(), String> {
         }
         live::tell_service_manager("READY=1");
     };
-    let served = live::serve(settings.config.clone(), &listens, arguments.data.as_deref(), reload, ready)
+    let served = live::serve(settings.config.clone(), &listens, settings.data.as_deref(), reload, ready)
         .map_err(|what| error(&what));
     if let Some(path) = &settings.ready_file {
         // It may never have been there.
@@ -209,13 +196,7 @@ fn layers(arguments: &RealArguments) -> Result<Layers, String> {
         listeners.push(listener(text)?);
     }
     if let Some(address) = arguments.ws {
-        if listeners.is_empty() {
-            // It comes beside what there is.
-            let there = layers.settings().map_err(|what| format!("error: {what}"))?;
-            let profile = arguments.profile.map(|_| listener("127.0.0.1:61613")).transpose()?;
-            listeners = profile.map_or(there.listeners, |listener| vec![listener]);
-        }
-        listeners.push(ListenAddress { scheme: Scheme::Ws, address }.into());
+        layers.listen_beside(ListenAddress { scheme: Scheme::Ws, address }.into());
     }
     let tls = arguments.tls_cert.clone().zip(arguments.tls_key.clone()).map(|(certificate, key)| TlsFiles {
         certificate,
@@ -228,9 +209,15 @@ fn layers(arguments: &RealArguments) -> Result<Layers, String> {
         profile: arguments.profile.map(|Profile::Apollo| scenario::Profile::Apollo),
         listeners: (!listeners.is_empty()).then_some(listeners),
         tls,
+        tls_dev: arguments.tls_dev.then_some(true),
         users: (!users.is_empty()).then(|| users.into_iter().collect()),
         users_file: arguments.users.clone(),
         anonymous: arguments.anonymous.then_some(true),
+        data: arguments.data.clone(),
+        web: arguments.web,
+        log: arguments.log,
+        log_level: arguments.log_level,
+        sys_interval: arguments.sys_interval.map(Span),
         ready_file: arguments.ready_file.clone(),
         ..BrokerFile::default()
     });
@@ -238,10 +225,7 @@ fn layers(arguments: &RealArguments) -> Result<Layers, String> {
 }
 
 fn listener(text: &str) -> Result<Listener, String> {
-    match ListenAddress::parse(text) {
-        Ok(address) => Ok(address.into()),
-        Err((what, help)) => Err(format!("error: --listen {text}: {what}; {help}")),
-    }
+    from_word::<ListenAddress>(text).map(Listener::from).map_err(|what| format!("error: --listen {text}: {what}"))
 }
 
 /// Where it listens, with TLS read from its files.
@@ -279,10 +263,11 @@ fn identity(files: &TlsFiles) -> Result<Identity, String> {
     Ok(Identity { certificate, key, clients })
 }
 
-/// Reads anew who may come in, what they may do, and the certificates. What is wrong is said, and changes nothing.
-fn reload(arguments: &RealArguments, listens: &[Listen]) -> Option<Access> {
+/// Reads anew who may come in, what they may do, limits, and the certificates. What is wrong is said, and changes nothing.
+fn reload(arguments: &RealArguments, listens: &[Listen], running: &mut Settings) -> Option<Config> {
     let read = || {
         let settings = layers(arguments)?.settings().map_err(|what| format!("error: {what}"))?;
+        closed_unless_meant(listens, &settings)?;
         for tls in listens.iter().filter_map(|listen| listen.tls.as_ref()) {
             tls.reload().map_err(|what| format!("error: {what}"))?;
         }
@@ -290,16 +275,37 @@ fn reload(arguments: &RealArguments, listens: &[Listen]) -> Option<Access> {
     };
     match read() {
         Ok(settings) => {
-            settings.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-            let Config { users, anonymous, access: rules, .. } = settings.config;
-            tracing::info!("users, rules and certificates are read anew ({} users)", users.len());
-            Some(Access { users, anonymous, rules })
+            settings.warnings.iter().for_each(|warning| log::say(Level::Warn, warning, &[]));
+            let users = settings.config.users.len();
+            let words = format!("users, rules, limits and certificates are read anew ({users} users)");
+            log::say(Level::Info, words, &[]);
+            let need_restart = running.need_restart(&settings);
+            if !need_restart.is_empty() {
+                let words = format!("{} changed, which counts from the next start on", need_restart.join(", "));
+                log::say(Level::Warn, words, &[]);
+            }
+            running.config = running.config.renewed(settings.config.clone());
+            Some(settings.config)
         }
         Err(what) => {
-            tracing::error!("{what}; nothing is changed: correct it and send SIGHUP again");
+            let words = format!("{what}; nothing is changed: correct it and send SIGHUP again");
+            log::say(Level::Error, words, &[]);
             None
         }
     }
+}
+
+/// Says what is wrong where strangers could connect, or use the page, and nobody said that they may.
+fn closed_unless_meant(listens: &[Listen], settings: &Settings) -> Result<(), String> {
+    for listen in listens {
+        let anonymous = listen.door.as_ref().and_then(|door| door.anonymous);
+        // The page lets anyone do anything where there are no users, whatever is meant for clients.
+        let meant = settings.open_on_purpose && listen.transport != Transport::Page;
+        if !meant && anonymous != Some(true) {
+            closed_to_strangers(listen.address, &settings.config)?;
+        }
+    }
+    Ok(())
 }
 
 /// Says what is wrong where strangers on other machines could connect without a password.

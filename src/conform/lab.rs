@@ -13,7 +13,7 @@ use super::setup::Setup;
 use super::target::Place;
 use super::verdict::{Failure, Otherwise, Stop, ensure};
 use super::websocket::{self, End, Frames, Framing, Head, WebSocket};
-use super::wire::{Log, Wire, text};
+use super::wire::{Log, TOPICS, Wire, text};
 use crate::codec::{ConnAck, Connect, Packet, Properties, Property, Publish, Qos, Text, Value, Version};
 use crate::live::websocket::MQTT;
 use crate::trace::{Name, Way};
@@ -74,6 +74,12 @@ impl Lab {
         self.patience
     }
 
+    /// How long to wait for what a timer brings about, once it is due: the target may look at its clock every few seconds
+    /// only (mosquitto every five), and then has as long as for anything else.
+    pub fn patience_with_timers(&self) -> Duration {
+        Duration::from_secs(5) + self.patience
+    }
+
     /// Lets time pass: simulated time costs nothing, real time passes beside other cases.
     pub async fn wait(&self, span: Duration) {
         tokio::time::sleep(span).await;
@@ -114,7 +120,7 @@ impl Lab {
 
     /// A topic of the case's own; `name` may have levels and, for filters, wildcards.
     pub fn topic(&self, name: &str) -> String {
-        format!("simrun/{}/{name}", self.prefix)
+        format!("{TOPICS}{}/{name}", self.prefix)
     }
 
     // --- packets ------------------------------------------------------------------------------------------------------
@@ -177,7 +183,8 @@ impl Lab {
     fn wire(&self, name: &str, stream: AnyStream) -> Wire {
         let names: [Name; 2] = [name.into(), "target".into()];
         let [client, broker] = &names;
-        Wire::new(&self.log, stream, self.version, Way::Up, [client, broker], self.patience)
+        let wire = Wire::new(&self.log, stream, self.version, Way::Up, [client, broker], self.patience);
+        wire.hearing(self.topic(""))
     }
 
     /// Asks for an upgrade to WebSocket on a new connection, offering these subprotocols. Gives back the answer, the
@@ -272,7 +279,11 @@ impl Lab {
     /// # Errors
     /// [`Stop::Setup`] if there is no such session any more.
     pub async fn resume(&self, name: &str) -> Result<Wire, Stop> {
-        let (wire, connack) = self.join(self.connect_to_stay(name)).await?;
+        let (mut wire, connack) = self.join(self.connect_to_stay(name)).await?;
+        if !connack.session_present {
+            // What a broker sends all the same is for the rules to see.
+            wire.ping().await.setup()?;
+        }
         ensure(connack.session_present, "CONNACK with Session Present 1", "CONNACK with Session Present 0").setup()?;
         Ok(wire)
     }
@@ -346,13 +357,13 @@ impl Lab {
     /// Removes what the case has left: retained messages and sessions. What cannot be removed stays.
     pub async fn clean_up(&self) {
         let Traces { client_ids, retained } = self.traces.take();
-        if let Ok(mut wire) = self.client(ANYONE).await {
-            for topic in retained {
-                let _ = wire.send_publish(Publish { topic, retain: true, ..Publish::default() }).await;
-            }
-            let _ = wire.ping().await;
-            let _ = wire.leave().await;
+        // Where nobody is let in any more, nothing can be removed.
+        let Ok(mut wire) = self.client(ANYONE).await else { return };
+        for topic in retained {
+            let _ = wire.send_publish(Publish { topic, retain: true, ..Publish::default() }).await;
         }
+        let _ = wire.ping().await;
+        let _ = wire.leave().await;
         for client_id in client_ids {
             let connect = Connect { client_id, ..self.connect(ANYONE) };
             if let Ok((mut wire, _)) = self.join(connect).await {

@@ -102,8 +102,8 @@ pub struct Report {
 pub struct Death {
     /// The cases that ran then: one of them did it.
     pub during: Vec<Chosen>,
-    /// Whether it was started again.
-    pub restarted: bool,
+    /// Whether it was started again, or why not.
+    pub restarted: Result<(), String>,
 }
 
 /// What came of one statement.

@@ -2,6 +2,8 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -35,6 +37,9 @@ const ATTEMPT: usize = 0x1000;
 /// How often a target that is started again is asked whether it is there.
 const RESTART_TRIES: usize = 50;
 
+/// Why a case was not tried that had not begun when the run was to stop.
+const STOPPED: &str = "the run was interrupted";
+
 /// What keeps a run from beginning.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -66,11 +71,19 @@ pub struct Options {
     pub side_by_side: usize,
     /// What makes client identifiers and topics unlike those of other runs: some letters and digits.
     pub run_name: String,
+    /// Once it is set, no further case begins.
+    pub stop: Arc<AtomicBool>,
+}
+
+impl Options {
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { side_by_side: 24, run_name: "sr".to_owned() }
+        Options { side_by_side: 24, run_name: "sr".to_owned(), stop: Arc::default() }
     }
 }
 
@@ -144,16 +157,19 @@ impl LiveRun<'_> {
         while !waiting.is_empty() {
             let (suspects, left) = self.batch(&waiting, self.options.side_by_side, &abilities, done).await;
             waiting = left;
+            if self.options.is_stopped() {
+                self.skip(&std::mem::take(&mut waiting), STOPPED, done);
+            }
             if suspects.is_empty() {
                 continue;
             }
-            let mut restarted = self.restart().await;
-            if restarted && suspects.len() > 1 {
-                restarted = self.one_by_one(&suspects, &abilities, done).await;
+            let restarted = self.restart().await;
+            let alive = if restarted.is_ok() && suspects.len() > 1 {
+                self.one_by_one(&suspects, &abilities, done).await
             } else {
-                self.died(&suspects, restarted, done);
-            }
-            if !restarted {
+                self.died(&suspects, restarted, done)
+            };
+            if !alive {
                 self.skip(&std::mem::take(&mut waiting), "the target had died", done);
             }
         }
@@ -169,13 +185,13 @@ impl LiveRun<'_> {
     ) -> bool {
         let before = self.deaths.len();
         for (place, suspect) in suspects.iter().enumerate() {
-            let (again, _) = self.batch(&[*suspect], 1, abilities, done).await;
+            let (again, left) = self.batch(&[*suspect], 1, abilities, done).await;
+            self.skip(&left, STOPPED, done);
             if again.is_empty() {
                 continue;
             }
             let restarted = self.restart().await;
-            self.died(&again, restarted, done);
-            if !restarted {
+            if !self.died(&again, restarted, done) {
                 self.skip(&suspects[place + 1..], "the target had died", done);
                 return false;
             }
@@ -183,15 +199,17 @@ impl LiveRun<'_> {
         if self.deaths.len() == before {
             // None of them does it alone.
             let during = suspects.iter().map(|(_, chosen)| *chosen).collect();
-            self.deaths.push(Death { during, restarted: true });
+            self.deaths.push(Death { during, restarted: Ok(()) });
         }
         true
     }
 
-    /// The target died while these ran.
-    fn died(&mut self, during: &[Numbered], restarted: bool, done: &mut impl FnMut(&CaseResult)) {
+    /// The target died while these ran. Whether it is there again.
+    fn died(&mut self, during: &[Numbered], restarted: Result<(), String>, done: &mut impl FnMut(&CaseResult)) -> bool {
         self.skip(during, "the target died while it ran", done);
+        let alive = restarted.is_ok();
         self.deaths.push(Death { during: during.iter().map(|(_, chosen)| *chosen).collect(), restarted });
+        alive
     }
 
     fn skip(&mut self, cases: &[Numbered], why: &str, done: &mut impl FnMut(&CaseResult)) {
@@ -219,7 +237,7 @@ impl LiveRun<'_> {
             tokio::task::spawn_local(async move {
                 let _permit = room.acquire().await;
                 let mut end = End::NotBegun;
-                if !dead.get() {
+                if !dead.get() && !options.is_stopped() {
                     let try_it = async |attempt| {
                         let prefix = prefix(&options, number + attempt * ATTEMPT);
                         broker_case(&target, chosen, &abilities, prefix).await
@@ -249,20 +267,22 @@ impl LiveRun<'_> {
         (suspects, left)
     }
 
-    /// Starts the target again, if the profile says how; whether it then answers.
-    async fn restart(&self) -> bool {
-        let Some(command) = &self.address.profile.restart else { return false };
-        let started = tokio::process::Command::new("sh").arg("-c").arg(command).status().await;
-        if !started.is_ok_and(|status| status.success()) {
-            return false;
-        }
+    /// Starts the target again, as the profile says, and waits until it answers.
+    ///
+    /// # Errors
+    /// Why it is not there.
+    async fn restart(&self) -> Result<(), String> {
+        let Some(command) = &self.address.profile.restart else {
+            return Err("no profile says how to start it again".to_owned());
+        };
+        self.address.run(command).await.map_err(|why| format!("`{command}` {why}"))?;
         for _ in 0..RESTART_TRIES {
             if is_alive(self.target).await {
-                return true;
+                return Ok(());
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
-        false
+        Err(format!("`{command}` ended well, and the target does not answer"))
     }
 }
 
@@ -466,8 +486,14 @@ async fn client_cases(
     for chosen in chosen.iter().copied() {
         let (command, room, results, pulse) = (command.to_owned(), room.clone(), results.clone(), pulse.clone());
         let speaks = versions.iter().any(|version| version == steered::protocol::spelling(chosen.version));
+        let stop = options.stop.clone();
         tokio::task::spawn_local(async move {
             let _permit = room.acquire().await;
+            if stop.load(Ordering::Relaxed) {
+                let stopped = finish(chosen, Err(Stop::Skipped(STOPPED.to_owned())), &Log::new(), Role::Client);
+                let _ = results.send((stopped, false));
+                return;
+            }
             let try_it = async |_| {
                 let log = Log::new();
                 let case = command_case(&command, chosen, speaks, &log);
@@ -484,7 +510,8 @@ async fn client_cases(
     while let Some((result, died)) = finished.recv().await {
         done(&result);
         if died {
-            deaths.push(Death { during: vec![Chosen { case: result.case, version: result.version }], restarted: true });
+            deaths
+                .push(Death { during: vec![Chosen { case: result.case, version: result.version }], restarted: Ok(()) });
         }
         cases.push(result);
     }

@@ -108,9 +108,10 @@ fn is_within(section: &str, of: &str) -> bool {
 }
 
 fn nearest(word: &str) -> String {
+    let distance = |to: &'static str, word: &str| (strsim::damerau_levenshtein(word, to), to);
     let ids = [Version::V3_1_1, Version::V5].into_iter().flat_map(statements::all).map(|statement| statement.id.name());
-    let names = ids.chain(cases().map(|case| case.name));
-    let best = names.map(|name| (strsim::damerau_levenshtein(word, name), name)).min();
+    let case = word.rsplit('/').next().unwrap_or(word);
+    let best = ids.map(|id| distance(id, word)).chain(cases().map(|it| distance(it.name, case))).min();
     match best {
         Some((distance, name)) if distance <= 3 => format!("; did you mean {name}?"),
         _ => String::new(),
@@ -142,10 +143,9 @@ mod tests {
 
     /// A case is selected, and stands in reports, by its name.
     #[test]
-    fn no_two_cases_of_a_role_have_one_name() {
+    fn no_two_cases_have_one_name() {
         let mut names = BTreeSet::new();
-        let twice: Vec<&str> =
-            cases().filter(|case| !names.insert((case.role(), case.name))).map(|case| case.name).collect();
+        let twice: Vec<&str> = cases().filter(|case| !names.insert(case.name)).map(|case| case.name).collect();
         assert_eq!(twice, Vec::<&str>::new());
     }
 }

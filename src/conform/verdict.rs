@@ -126,6 +126,18 @@ pub fn ensure(holds: bool, expected: impl Into<String>, actual: impl Into<String
     if holds { Ok(()) } else { Err(Failure::new(expected, actual)) }
 }
 
+/// Demands that all that was given comes, in its order; `what` names it. That nothing else is added is advisable: nowhere
+/// does the standard forbid it.
+///
+/// # Errors
+/// If something is missing, out of its place or added.
+pub fn in_order<T: PartialEq + std::fmt::Debug>(what: &str, came: &[T], given: &[T]) -> Outcome {
+    let words = |values: &[T]| format!("{what} {values:?}");
+    let mut left = came.iter();
+    ensure(given.iter().all(|value| left.any(|other| other == value)), words(given), words(came))?;
+    ensure(came.len() == given.len(), format!("{} alone", words(given)), words(came)).advisable()
+}
+
 /// Demands that two things are the same; `what` names them.
 ///
 /// # Errors

@@ -3,7 +3,6 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::fmt::Write as _;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -79,6 +78,10 @@ impl Log {
     }
 }
 
+/// So many packets are named that came instead of what was expected.
+const SHOWN_PACKETS: usize = 5;
+/// What the topics of all cases begin with; a level of the case's own follows.
+pub(super) const TOPICS: &str = "simrun/";
 /// How long the other side may still take to close after it has answered what came later.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -93,6 +96,10 @@ pub struct Wire {
     reader: Reader,
     /// What came and was not asked for yet.
     inbox: VecDeque<Packet>,
+    /// What the topics of this case begin with, where others run beside it.
+    topics: Option<String>,
+    /// Whether what is no packet is passed over.
+    hears_all: bool,
     /// What it ended with.
     end: Option<End>,
     patience: Duration,
@@ -105,7 +112,7 @@ enum End {
     /// The other side closed it.
     Closed,
     /// Bytes came that are no packet.
-    Garbage(String),
+    Garbage { what: String, frame: Bytes },
 }
 
 impl std::fmt::Debug for Wire {
@@ -133,10 +140,23 @@ impl Wire {
             stream,
             reader: Reader::new(u32::MAX),
             inbox: VecDeque::new(),
+            topics: None,
+            hears_all: false,
             end: None,
             patience,
             last_identifier: 0,
         }
+    }
+
+    /// The same for a case whose topics begin like this: messages of other cases are not heard.
+    pub(super) fn hearing(self, topics: String) -> Wire {
+        Wire { topics: Some(topics), ..self }
+    }
+
+    /// From now on it hears what all cases publish, those too that publish what is no packet: a broker that passes it on is
+    /// told of there.
+    pub(super) fn hear_all(&mut self) {
+        self.hears_all = true;
     }
 
     /// The protocol version that it speaks.
@@ -218,7 +238,16 @@ impl Wire {
     /// What came that is no packet, if anything did, in words.
     pub fn garbage(&self) -> Option<&str> {
         match &self.end {
-            Some(End::Garbage(what)) => Some(what),
+            Some(End::Garbage { what, .. }) => Some(what),
+            _ => None,
+        }
+    }
+
+    /// The CONNACK of 5.0 that refuses, if that is what came in place of a packet of this version.
+    pub fn refusal_of_5_0(&self) -> Option<ConnAck> {
+        let Some(End::Garbage { frame, .. }) = &self.end else { return None };
+        match decode(Version::V5, frame) {
+            Ok(Packet::ConnAck(connack)) if connack.reason.is_error() => Some(connack),
             _ => None,
         }
     }
@@ -466,7 +495,7 @@ impl Wire {
             }
             return match self.end {
                 Some(End::Closed) => Ok(self.rest()),
-                Some(End::Garbage(_)) => Err(Failure::new("packets", self.instead()).into()),
+                Some(End::Garbage { .. }) => Err(Failure::new("packets", self.instead()).into()),
                 None => Err(Stop::Setup(Failure::new(what, self.instead()))),
             };
         }
@@ -750,7 +779,7 @@ impl Wire {
 
     /// Whether bytes have come that are no packet.
     pub fn is_garbled(&self) -> bool {
-        matches!(self.end, Some(End::Garbage(_)))
+        matches!(self.end, Some(End::Garbage { .. }))
     }
 
     /// Reads once; false if nothing came by then.
@@ -774,30 +803,41 @@ impl Wire {
         self.log.arrived(self.link, self.way.back(), bytes.clone());
         self.reader.feed(bytes);
         loop {
-            let packet = match self.reader.next_frame() {
-                Ok(Some(frame)) => decode(self.version, &frame),
+            let (frame, packet) = match self.reader.next_frame() {
+                Ok(Some(frame)) => (frame.clone(), decode(self.version, &frame)),
                 Ok(None) => return,
-                Err(malformed) => Err(malformed),
+                Err(malformed) => (Bytes::new(), Err(malformed)),
             };
             match packet {
+                Ok(packet) if self.is_astray(&packet) => {}
                 Ok(packet) => self.inbox.push_back(packet),
+                Err(_) if self.hears_all && !frame.is_empty() => {}
                 Err(malformed) => {
-                    self.end = Some(End::Garbage(malformed.fault.words().to_owned()));
+                    self.end = Some(End::Garbage { what: malformed.fault.words().to_owned(), frame });
                     return;
                 }
             }
         }
     }
 
+    /// Whether it is a message of another case: a broker that sends it breaks a statement, which a rule sees, and does not
+    /// disturb this case.
+    fn is_astray(&self, packet: &Packet) -> bool {
+        let (Packet::Publish(publish), Some(own)) = (packet, &self.topics) else { return false };
+        let topic = publish.topic.as_str();
+        topic.starts_with(TOPICS) && topic.matches('/').count() > 1 && !topic.starts_with(own.as_str())
+    }
+
     /// What there is instead of what was expected, in words.
     fn instead(&self) -> String {
-        let mut words = String::new();
-        for packet in &self.inbox {
-            let _ = write!(words, "{}{}", if words.is_empty() { "" } else { ", then " }, describe(packet));
+        let mut words: Vec<String> = self.inbox.iter().take(SHOWN_PACKETS).map(describe).collect();
+        if let more @ 1.. = self.inbox.len() - words.len() {
+            words.push(format!("{more} more packets"));
         }
+        let words = words.join(", then ");
         let end = match &self.end {
             Some(End::Closed) => "the connection was closed".to_owned(),
-            Some(End::Garbage(what)) => format!("bytes that are no packet: {what}"),
+            Some(End::Garbage { what, .. }) => format!("bytes that are no packet: {what}"),
             None => format!("nothing in {:?}, and the connection stays open", self.patience),
         };
         match words.is_empty() {

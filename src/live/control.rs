@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -32,10 +32,6 @@ pub(super) enum Mail {
     Input(Input),
     /// Somebody wants to see what happens.
     Watch(mpsc::Sender<Arc<Event>>),
-    /// Tell every client, and end.
-    Shutdown,
-    /// End at once.
-    Stop,
 }
 
 /// The way to a running broker, for any thread.
@@ -51,6 +47,14 @@ pub(super) struct Mailbox {
     bell: Arc<Bell>,
 }
 
+/// How the broker is to end. It is no letter: letters wait while the disk is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// Every client is told first.
+    InOrder = 1,
+    AtOnce = 2,
+}
+
 /// Wakes the broker's thread.
 #[derive(Debug)]
 struct Bell {
@@ -58,6 +62,8 @@ struct Bell {
     rung: AtomicBool,
     /// How many tasks carry connections.
     carrying: AtomicUsize,
+    /// An [`Ending`], or 0.
+    ending: AtomicU8,
 }
 
 impl Bell {
@@ -72,7 +78,8 @@ impl Bell {
 /// A way to a thread that `waker` wakes.
 pub(super) fn control(waker: mio::Waker) -> (Control, Mailbox) {
     let (mail, letters) = mpsc::channel(MAILBOX);
-    let bell = Arc::new(Bell { waker, rung: AtomicBool::new(false), carrying: AtomicUsize::new(0) });
+    let bell =
+        Arc::new(Bell { waker, rung: AtomicBool::new(false), carrying: AtomicUsize::new(0), ending: AtomicU8::new(0) });
     (Control { mail, bell: bell.clone() }, Mailbox { mail: letters, bell })
 }
 
@@ -119,13 +126,18 @@ impl Control {
     }
 
     /// Every client is told, and the broker ends.
-    pub async fn shut_down(&self) {
-        self.send(Mail::Shutdown).await;
+    pub fn shut_down(&self) {
+        self.end(Ending::InOrder);
     }
 
     /// The broker ends at once.
-    pub async fn stop(&self) {
-        self.send(Mail::Stop).await;
+    pub fn stop(&self) {
+        self.end(Ending::AtOnce);
+    }
+
+    fn end(&self, ending: Ending) {
+        self.bell.ending.store(ending as u8, Ordering::Release);
+        self.bell.ring();
     }
 
     async fn send(&self, mail: Mail) -> bool {
@@ -155,6 +167,12 @@ impl Mailbox {
     /// To be called before the letters are read, or one that comes meanwhile would wait.
     pub(super) fn silence(&self) {
         self.bell.rung.store(false, Ordering::Release);
+    }
+
+    /// How the broker is to end, once it is to.
+    pub(super) fn ending(&self) -> Option<Ending> {
+        let told = self.bell.ending.load(Ordering::Acquire);
+        [Ending::InOrder, Ending::AtOnce].into_iter().find(|ending| *ending as u8 == told)
     }
 
     /// How many tasks carry connections.

@@ -17,8 +17,9 @@ use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
 use super::Clock;
-use super::control::{Control, Mail, Mailbox, control};
+use super::control::{Control, Ending, Mail, Mailbox, control};
 use super::disk::{Disk, Opened, Told};
+use super::log::{self, Level, say};
 use super::outgoing::Outgoing;
 use super::verify::Verifiers;
 use super::witness::Witness;
@@ -46,8 +47,9 @@ const LETTERS: usize = 1024;
 /// How many empty buffers are kept.
 const SPARE: usize = 1024;
 
-/// With more outputs than this waiting for the disk nothing more is taken in.
+/// With more outputs than this waiting for the disk, or more bytes, nothing more is taken in.
 const HELD_BACK: usize = 1 << 16;
+const HELD_BACK_BYTES: usize = 64 << 20;
 
 /// The bits of a [`LinkId`] that say where the connection stands; those above count connections.
 const PLACE_BITS: u32 = 24;
@@ -171,7 +173,7 @@ impl Core {
                 let bell = control.clone();
                 let restored = std::mem::take(&mut opened.restored);
                 let told = move |told| {
-                    log(&told);
+                    say_of_disk(&told);
                     bell.ring();
                 };
                 (restored, Some(opened.start(told)?))
@@ -248,7 +250,8 @@ impl Core {
 
     /// Whether the disk has so much to do that nothing more is to be taken in. Its thread rings when that is over.
     fn is_held_back(&self) -> bool {
-        self.disk.as_ref().is_some_and(|disk| disk.is_congested() || self.broker.waiting() > HELD_BACK)
+        let too_much = || self.broker.waiting() > HELD_BACK || self.broker.waiting_bytes() > HELD_BACK_BYTES;
+        self.disk.as_ref().is_some_and(|disk| disk.is_congested() || too_much())
     }
 
     /// Tells the broker what has become durable.
@@ -270,6 +273,11 @@ impl Core {
             }
         }
         self.mailbox.silence();
+        match self.mailbox.ending() {
+            None => {}
+            Some(Ending::InOrder) => self.begin_to_end(),
+            Some(Ending::AtOnce) => return std::ops::ControlFlow::Break(()),
+        }
         self.see_disk();
         if !self.is_held_back() {
             for link in std::mem::take(&mut self.unread) {
@@ -280,7 +288,6 @@ impl Core {
         for _ in 0..LETTERS {
             let Some(letter) = self.held.take().or_else(|| self.mailbox.mail.try_recv().ok()) else { break };
             match letter {
-                Mail::Stop => return std::ops::ControlFlow::Break(()),
                 Mail::Opened(..) | Mail::Carried(..) if self.is_held_back() => {
                     self.held = Some(letter);
                     break;
@@ -314,12 +321,15 @@ impl Core {
                 let witness = self.witness.get_or_insert_with(|| Witness::new(&self.broker, self.now));
                 witness.add(watcher);
             }
-            Mail::Shutdown => {
-                self.listeners.clear();
-                self.handle(Input::Shutdown);
-                self.ending = Some(self.now + LINGER);
-            }
-            Mail::Stop => {}
+        }
+    }
+
+    /// Every client is told, and what waits for it is sent, but not for ever: a disk may be full.
+    fn begin_to_end(&mut self) {
+        if self.ending.is_none() {
+            self.listeners.clear();
+            self.handle(Input::Shutdown);
+            self.ending = Some(self.now + LINGER);
         }
     }
 
@@ -333,7 +343,7 @@ impl Core {
     /// Does what the broker wants done.
     fn settle(&mut self) {
         while let Some(notice) = self.broker.poll_notice() {
-            super::log::notice(notice);
+            log::notice(notice);
         }
         while let Some(output) = self.broker.poll() {
             match output {
@@ -683,14 +693,21 @@ impl Socket {
 }
 
 /// Says what the owner should know of the disk.
-fn log(told: &Told) {
+fn say_of_disk(told: &Told) {
     match told {
         Told::Stored(_) => {}
         Told::Failing(why) => {
-            tracing::error!("the disk cannot be written ({why}): nothing is acknowledged until it can be; make room");
+            let words =
+                format!("the disk cannot be written ({why}): nothing is acknowledged until it can be; make room");
+            say(Level::Error, words, &[]);
         }
-        Told::Recovered => tracing::warn!("the disk can be written again"),
-        Told::Failed(why) => tracing::error!("the disk failed: {why}"),
+        Told::Recovered => say(Level::Warn, "the disk can be written again", &[]),
+        Told::Failed(why) => say(Level::Error, format!("the disk failed: {why}"), &[]),
+        Told::Unwritten => say(
+            Level::Error,
+            "the broker ends while the disk cannot be written: what it did not acknowledge is not kept",
+            &[],
+        ),
     }
 }
 

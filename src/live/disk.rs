@@ -63,6 +63,8 @@ pub enum Told {
     Recovered,
     /// Nothing will be durable any more, and why: the host has to end.
     Failed(String),
+    /// The disk was closed while nothing could be written: what waited is given up.
+    Unwritten,
 }
 
 /// An opened disk: what a broker starts from.
@@ -82,7 +84,7 @@ impl std::fmt::Debug for Opened {
     }
 }
 
-/// The way to the disk's thread. When it is dropped, what waits is written first.
+/// The way to the disk's thread. When it is dropped, what waits is written first, unless nothing can be written.
 #[derive(Debug)]
 pub struct Disk {
     shared: Arc<Shared>,
@@ -268,6 +270,7 @@ impl Writer {
                 (self.told)(Told::Failing(error.to_string()));
             }
             if !self.shared.pause() {
+                (self.told)(Told::Unwritten);
                 return false;
             }
         }

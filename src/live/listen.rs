@@ -3,8 +3,9 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use socket2::{Domain, Socket};
+use socket2::{Domain, Socket, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
@@ -17,6 +18,11 @@ use crate::codec::Text;
 
 /// How many connections of one listener may be shaking hands at once; others wait to be accepted.
 const HANDSHAKES: usize = 4096;
+
+/// After how long without a byte the other side is asked whether it is there, how often, and after how many questions
+/// without an answer the connection is over: within three minutes.
+const STILL_THERE: TcpKeepalive =
+    TcpKeepalive::new().with_time(Duration::from_secs(120)).with_interval(Duration::from_secs(20)).with_retries(3);
 
 /// What carries MQTT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,13 +89,15 @@ impl Listen {
         self.transport == Transport::Tcp && self.tls.is_none() && self.door.is_none()
     }
 
-    /// Makes a socket that listens. Connections inherit that small packets leave at once.
+    /// Makes a socket that listens. Connections inherit that small packets leave at once, and that the other side is asked
+    /// whether it is there: nobody else would notice that a client without a keep alive has vanished with its machine.
     pub(super) fn bind(&self) -> Result<std::net::TcpListener, LiveError> {
         const BACKLOG: i32 = 4096;
         let bound = || {
             let socket = Socket::new(Domain::for_address(self.address), socket2::Type::STREAM, None)?;
             socket.set_reuse_address(true)?;
             socket.set_tcp_nodelay(true)?;
+            socket.set_tcp_keepalive(&STILL_THERE)?;
             socket.bind(&self.address.into())?;
             socket.listen(BACKLOG)?;
             socket.set_nonblocking(true)?;

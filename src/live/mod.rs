@@ -42,7 +42,6 @@ pub mod web;
 pub mod websocket;
 mod witness;
 
-use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::SocketAddr;
@@ -54,11 +53,12 @@ use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::broker::{AccessRule, Config, Credential};
+use crate::broker::Config;
 use crate::time::Time;
 
 use self::core::Core;
 use self::disk::Disk;
+use self::log::Level;
 pub use control::Control;
 pub use listen::{Listen, Transport};
 pub use scenario::{Played, Terms, play};
@@ -83,19 +83,8 @@ pub enum LiveError {
     System(#[from] io::Error),
 }
 
-/// Who may come in, and what they may do.
-#[derive(Clone, Debug)]
-pub struct Access {
-    /// Users, and what proves that somebody is one.
-    pub users: BTreeMap<String, Credential>,
-    /// Whether clients may come without a user name.
-    pub anonymous: bool,
-    /// What they may do.
-    pub rules: Vec<AccessRule>,
-}
-
 /// Serves until SIGINT or SIGTERM; then every client is told, what is left is sent, and it returns. A second signal ends
-/// it at once. On SIGHUP `reload` is asked who may come in from now on. `ready` is called with the addresses in use, once
+/// it at once. On SIGHUP `reload` is asked for what holds from now on. `ready` is called with the addresses in use, once
 /// clients can connect.
 ///
 /// With a directory for its data it starts from what an earlier broker kept there, and keeps what it promises.
@@ -109,13 +98,13 @@ pub fn serve(
     config: Config,
     listens: &[Listen],
     data: Option<&Path>,
-    reload: impl FnMut() -> Option<Access> + Send + 'static,
+    reload: impl FnMut() -> Option<Config> + Send + 'static,
     ready: impl FnOnce(&[Listen]),
 ) -> Result<(), LiveError> {
     raise_descriptors();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let packet_maximum = config.maximum_packet_size;
-    let has_users = !config.users.is_empty();
+    let door = web::Door::of(&config);
     let (mut plain, mut carried, mut pages, mut local) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for wanted in listens {
         let listener = wanted.bind()?;
@@ -128,7 +117,7 @@ pub fn serve(
     }
     let opened = data.map(Disk::open).transpose()?;
     let begins = opened.as_ref().map_or(Time::ZERO, |opened| opened.now);
-    opened.iter().flat_map(|opened| &opened.remarks).for_each(|remark| tracing::warn!("{remark}"));
+    opened.iter().flat_map(|opened| &opened.remarks).for_each(|remark| log::say(Level::Warn, remark, &[]));
     let config = Config { seed: chance(), durable: opened.is_some(), ..config };
     let core = Core::new(config, plain, Clock::start(1.0).from(begins), opened)?;
     let control = core.control();
@@ -142,27 +131,30 @@ pub fn serve(
         }
         for listener in pages {
             let listener = TcpListener::from_std(listener)?;
-            let door = if has_users { web::Door::of_users(control.clone()) } else { web::Door::Open };
-            runtime.spawn(web::serve(listener, control.clone(), door));
+            runtime.spawn(web::serve(listener, control.clone(), door.clone()));
         }
-        runtime.spawn(obey(signals, hangup, reload, control));
+        runtime.spawn(obey(signals, hangup, reload, door, control));
     }
+    // What is lost is said before anyone can rely on what is there.
+    log::catch_up();
     ready(&local);
     for listen in &local {
-        tracing::info!(transport = listen.scheme(), address = listen.address.to_string(), "listening");
+        let address = listen.address.to_string();
+        log::say(Level::Info, "listening", &[("transport", listen.scheme()), ("address", &address)]);
     }
     core.run().map_err(LiveError::Stopped)?;
-    log::finish();
-    tracing::info!("ended");
+    log::say(Level::Info, "ended", &[]);
     runtime.shutdown_background();
     Ok(())
 }
 
-/// The first signal ends the broker in good order, the second at once; SIGHUP has it read anew who may come in.
+/// The first signal ends the broker in good order, the second at once; SIGHUP has it read anew who may come in, and
+/// limits.
 async fn obey(
     mut signals: Signals,
     mut hangup: Signal,
-    mut reload: impl FnMut() -> Option<Access> + Send + 'static,
+    mut reload: impl FnMut() -> Option<Config> + Send + 'static,
+    door: web::Door,
     control: Control,
 ) {
     loop {
@@ -170,17 +162,20 @@ async fn obey(
             biased;
             () = signals.next() => break,
             _ = hangup.recv() => {
-                if let Some(Access { users, anonymous, rules }) = reload() {
-                    control.ask(move |broker, _| broker.change_access(users, anonymous, rules)).await;
+                if let Some(config) = reload() {
+                    door.change(&config);
+                    // Signals are not to wait for a broker that waits for its disk.
+                    let control = control.clone();
+                    tokio::spawn(async move { control.ask(move |broker, _| broker.reconfigure(config)).await });
                 }
             }
         }
     }
-    tracing::info!(reason = "a signal", "shutting down: clients are told");
+    log::say(Level::Info, "shutting down: clients are told", &[("reason", "a signal")]);
     tell_service_manager("STOPPING=1");
-    control.shut_down().await;
+    control.shut_down();
     signals.next().await;
-    control.stop().await;
+    control.stop();
 }
 
 /// As many connections as the operating system grants, not as many as are usual for programs.

@@ -73,6 +73,11 @@ pub(crate) trait Scalar: Sized {
     }
 }
 
+/// Reads one where no place is shown beside what is wrong, as on a command line.
+pub(crate) fn from_word<T: Scalar>(text: &str) -> Result<T, String> {
+    T::from_text(text).map_err(|said| said.trim_start_matches(OURS).replace(HELP, "; "))
+}
+
 /// What a visitor does that reads a [`Scalar`] from a word or a number.
 macro_rules! visit_words_and_numbers {
     ($type:ty) => {

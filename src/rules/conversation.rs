@@ -1,11 +1,12 @@
 //! What is known of a connection before its next packet, and of the session that it belongs to.
 
 use std::cell::{Ref, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::{Role, Side};
 use crate::codec::{AckKind, ConnAck, Connect, Packet, Publish, Qos, Reason, Text, Version};
+use crate::topic::{Target, TopicFilter, TopicName};
 
 /// How far the exchange has come that a PUBLISH at QoS 1 or 2 began.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,11 +22,40 @@ pub(super) enum Step {
 /// Exchanges by packet identifier.
 pub(super) type Exchanges = BTreeMap<u16, Step>;
 
-/// What outlives a connection: the exchanges that each side began.
+/// What outlives a connection: the exchanges that each side began, and what the client has ever subscribed to.
 #[derive(Debug, Default)]
 struct Session {
     judged: Exchanges,
     opposite: Exchanges,
+    filters: Filters,
+    /// With which packet identifiers the judged client has ever begun an exchange, in this session and those before it.
+    used: BTreeSet<u16>,
+}
+
+/// Topic filters that a client has asked for. What it has asked to end stays: messages may still be on their way.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Filters {
+    known: Vec<TopicFilter>,
+    /// There are some of which nothing is known.
+    and_others: bool,
+}
+
+impl Filters {
+    fn add(&mut self, filter: &Text) {
+        let own = TopicFilter::try_from(filter.detached());
+        let shared = own.clone().and_then(Target::try_from);
+        self.and_others |= own.is_err();
+        for filter in own.into_iter().chain(shared.map(|target| target.filter().clone())) {
+            if !self.known.contains(&filter) {
+                self.known.push(filter);
+            }
+        }
+    }
+
+    /// Whether a message on this topic may be meant for the client.
+    pub(super) fn may_match(&self, topic: &TopicName) -> bool {
+        self.and_others || self.known.iter().any(|filter| filter.matches(topic))
+    }
 }
 
 /// Sessions by whose they are: for a server each client identifier's, for a client its own. Connections share them, for the
@@ -38,6 +68,15 @@ pub(super) struct Sessions {
 }
 
 impl Session {
+    /// Takes in what came before it was known which session it is: perhaps one whose beginning was not seen.
+    fn join(&mut self, early: Session, unseen: bool) {
+        self.judged.extend(early.judged);
+        self.opposite.extend(early.opposite);
+        self.used.extend(early.used);
+        self.filters.known.extend(early.filters.known);
+        self.filters.and_others |= early.filters.and_others || unseen;
+    }
+
     fn begun_by(&mut self, side: Side) -> &mut Exchanges {
         match side {
             Side::Judged => &mut self.judged,
@@ -65,6 +104,9 @@ pub(super) struct Conversation {
     /// Topic aliases that the judged side has set.
     pub aliases: BTreeMap<u16, Text>,
     garbled: [bool; 2],
+    /// What the judged client had begun in the session before this one, which is over. Whether it may go on with that is
+    /// not for every rule to say: 3.1.1 allows it where the server has lost the session (3.2.2.2).
+    lost: Exchanges,
     /// The judged side has been restarted since the session began: whether a message had been sent, it cannot know.
     pub restarted: bool,
     /// Who has said DISCONNECT.
@@ -87,6 +129,7 @@ impl Conversation {
             under_way: BTreeMap::new(),
             aliases: BTreeMap::new(),
             garbled: [false; 2],
+            lost: Exchanges::new(),
             restarted: false,
             said_goodbye: [false; 2],
             packets: 0,
@@ -103,12 +146,27 @@ impl Conversation {
         self.connack.as_ref().is_some_and(|connack| !connack.reason.is_error())
     }
 
+    /// What the client has ever subscribed to in its session.
+    pub(super) fn filters(&self) -> Ref<'_, Filters> {
+        Ref::map(self.session.borrow(), |session| &session.filters)
+    }
+
     /// The exchanges that one side began.
     pub(super) fn exchanges(&self, side: Side) -> Ref<'_, Exchanges> {
         Ref::map(self.session.borrow(), |session| match side {
             Side::Judged => &session.judged,
             Side::Opposite => &session.opposite,
         })
+    }
+
+    /// How far the judged client had come with this packet identifier in the session before this one.
+    pub(super) fn lost(&self, identifier: u16) -> Option<&Step> {
+        self.lost.get(&identifier)
+    }
+
+    /// Whether the judged client has ever begun an exchange with this packet identifier.
+    pub(super) fn has_used(&self, identifier: u16) -> bool {
+        self.session.borrow().used.contains(&identifier)
     }
 
     /// Whether this side has sent what is no packet.
@@ -145,15 +203,14 @@ impl Conversation {
             Packet::ConnAck(connack) if self.connack.is_none() => {
                 self.connack = Some(connack.clone());
                 if let Some(owner) = self.owner().filter(|_| !connack.reason.is_error()) {
-                    let stored = sessions.stored.get(&owner).filter(|_| connack.session_present);
-                    self.restarted = sessions.restarted && stored.is_some();
-                    self.session = stored.cloned().unwrap_or_default();
-                    sessions.stored.insert(owner, self.session.clone());
+                    self.enter(owner, connack.session_present, sessions);
                 }
             }
             Packet::Publish(publish) => self.publish(side, publish),
             Packet::Ack(ack) => self.ack(side, ack.kind, ack.packet_identifier.get(), ack.reason),
             Packet::Subscribe(subscribe) => {
+                let mut session = self.session.borrow_mut();
+                subscribe.subscriptions.iter().for_each(|asked| session.filters.add(&asked.filter));
                 let count = subscribe.subscriptions.len();
                 self.requests.insert(subscribe.packet_identifier.get(), (true, count));
             }
@@ -168,6 +225,25 @@ impl Conversation {
         }
     }
 
+    /// The server goes on with the session that it has, or begins one. What came before CONNACK belongs to it.
+    fn enter(&mut self, owner: Text, session_present: bool, sessions: &mut Sessions) {
+        let early = self.session.take();
+        let stored = sessions.stored.get(&owner).cloned();
+        self.restarted = sessions.restarted && session_present && stored.is_some();
+        let unseen = session_present && stored.is_none();
+        self.session = match stored {
+            Some(session) if session_present => session,
+            Some(session) if self.role == Role::Client => {
+                let before = session.borrow();
+                self.lost = before.judged.clone();
+                Rc::new(RefCell::new(Session { used: before.used.clone(), ..Session::default() }))
+            }
+            _ => Rc::default(),
+        };
+        self.session.borrow_mut().join(early, unseen);
+        sessions.stored.insert(owner, self.session.clone());
+    }
+
     fn publish(&mut self, side: Side, publish: &Publish) {
         if side == Side::Judged
             && let Some(alias) = publish.properties.topic_alias()
@@ -179,7 +255,11 @@ impl Conversation {
         if side == Side::Judged {
             self.under_way.insert(identifier, publish.qos);
         }
-        self.session.borrow_mut().begun_by(side).insert(identifier, Step::Published(publish.clone()));
+        let mut session = self.session.borrow_mut();
+        session.begun_by(side).insert(identifier, Step::Published(publish.clone()));
+        if side == Side::Judged && self.role == Role::Client {
+            session.used.insert(identifier);
+        }
     }
 
     /// PUBACK, PUBREC and PUBCOMP answer what the other side began; PUBREL goes on with one's own.

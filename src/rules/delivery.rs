@@ -1,4 +1,4 @@
-//! First copies, repeats, and the order of acknowledgements.
+//! Who gets what; first copies, repeats, and the order of acknowledgements.
 
 use std::collections::VecDeque;
 
@@ -7,8 +7,10 @@ use super::conversation::Step;
 use super::identifiers::same_message;
 use super::{Conversation, Judgement, Role, Rule, Saw, Side, Watch};
 use crate::codec::{AckKind, Packet, Publish, Qos};
+use crate::topic::TopicName;
 
 pub(super) const RULES: &[Rule] = &[
+    Rule { role: Role::Server, statements: &["v3.1.1/MQTT-3.3.2-3", "v5/MQTT-3.3.2-3"], watch: subscribed_to },
     Rule { role: Role::Server, statements: &["v3.1.1/MQTT-3.3.1-3", "v5/MQTT-3.3.1-3"], watch: first_copy },
     Rule { role: Role::Server, statements: &["v5/MQTT-4.3.2-2"], watch: first_copy_at_qos_1 },
     Rule { role: Role::Client, statements: &["v5/MQTT-4.3.2-2"], watch: first_copy_at_qos_1 },
@@ -25,6 +27,20 @@ pub(super) const RULES: &[Rule] = &[
     Rule { role: Role::Client, statements: &["v3.1.1/MQTT-4.6.0-4", "v5/MQTT-4.6.0-4"], watch: pubrels_in_order },
 ];
 
+/// A client is sent what it has subscribed to.
+fn subscribed_to() -> Watch {
+    Box::new(|so_far, saw| {
+        let Saw::Packet(Side::Judged, Packet::Publish(publish), _) = saw else { return Silent };
+        let topic = match publish.properties.topic_alias().filter(|_| publish.topic.is_empty()) {
+            Some(alias) => so_far.aliases.get(&alias),
+            None => Some(&publish.topic),
+        };
+        let Some(topic) = topic.and_then(|topic| TopicName::try_from(topic.clone()).ok()) else { return Silent };
+        let words = || format!("a message on {topic}, to which the client never subscribed");
+        Judgement::of(so_far.filters().may_match(&topic), words)
+    })
+}
+
 /// A watch on what the judged side publishes at QoS 1 and 2, with the step of the exchange that has its identifier.
 fn exchanges(look: fn(&Conversation, &Publish, Option<&Step>) -> Judgement) -> Watch {
     Box::new(move |so_far, saw| match saw {
@@ -36,10 +52,12 @@ fn exchanges(look: fn(&Conversation, &Publish, Option<&Step>) -> Judgement) -> W
     })
 }
 
-/// What begins an exchange has DUP 0.
+/// What begins an exchange has DUP 0. What is repeated of a session that is over begins none.
 fn first(so_far: &Conversation, publish: &Publish, step: Option<&Step>) -> Judgement {
+    let lost = publish.packet_identifier.and_then(|identifier| so_far.lost(identifier.get()));
     match step {
         None if so_far.restarted => Silent,
+        None if matches!(lost, Some(Step::Published(earlier)) if same_message(earlier, publish)) => Silent,
         None => Judgement::of(!publish.dup, || "DUP on a message that was not sent before".to_owned()),
         Some(_) => Silent,
     }

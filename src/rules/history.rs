@@ -78,6 +78,8 @@ struct History<'a> {
     identities: BTreeMap<Name, Text>,
     /// Client identifiers that several clients use: what they are owed and have said, nobody can tell.
     twins: BTreeSet<Text>,
+    /// Shared subscriptions that such have, or had.
+    groups_of_twins: BTreeSet<String>,
     /// How often applications have said it, or may the broker for them as a will.
     said: BTreeMap<Key, usize>,
     /// For each publisher, topic and QoS what it said, in order.
@@ -111,7 +113,7 @@ struct Session {
     /// The client limits the size of packets: what is too large is not sent.
     limited: bool,
     subscriptions: BTreeMap<String, Subscription>,
-    /// Those that a broker forgot when it died: what they brought may still be under way.
+    /// Those that were ended, or that a broker forgot when it died: what they brought may still be under way.
     former: BTreeMap<String, Subscription>,
     /// Packet identifiers of QoS 2 messages from the client that are not released, and of acknowledged QoS 1 messages.
     received: BTreeMap<u16, Key>,
@@ -203,10 +205,9 @@ impl History<'_> {
                 let client_id = link.client_id.clone();
                 if let (Some(Packet::Unsubscribe(unsubscribe)), Some(client_id)) = (asked, client_id) {
                     if let Some(session) = self.sessions.get_mut(&client_id) {
-                        unsubscribe
-                            .filters
-                            .iter()
-                            .for_each(|filter| drop(session.subscriptions.remove(filter.as_str())));
+                        for filter in &unsubscribe.filters {
+                            session.former.extend(session.subscriptions.remove_entry(filter.as_str()));
+                        }
                     }
                     self.forget(&client_id);
                 }
@@ -283,6 +284,9 @@ impl History<'_> {
         let (Some(qos), Ok(target), Some(session)) = (granted, target, self.sessions.get_mut(client_id)) else {
             return;
         };
+        if self.twins.contains(client_id) && matches!(target, Target::Shared(..)) {
+            self.groups_of_twins.insert(asked.filter.to_string());
+        }
         let known = session.subscriptions.get(asked.filter.as_str());
         let since = known.map_or(self.place, |known| known.since);
         let subscription = Subscription { target, qos, no_local: asked.options.no_local, since };
@@ -316,8 +320,9 @@ impl History<'_> {
     fn whom_for(&self, topic: &TopicName, from: &Text) -> Vec<(Vec<Text>, bool)> {
         let mut alone: Vec<(Vec<Text>, bool)> = Vec::new();
         let mut groups: BTreeMap<&str, (Vec<Text>, bool)> = BTreeMap::new();
+        let changing = self.changing(topic);
         for (client_id, session) in &self.sessions {
-            let sure = !self.twins.contains(client_id) && !session.limited && !self.is_changing(client_id, topic);
+            let sure = !self.twins.contains(client_id) && !session.limited && !changing.contains(client_id);
             let (mut best, mut own) = (None, false);
             for (filter, subscription) in &session.subscriptions {
                 if !subscription.target.filter().matches(topic) {
@@ -337,8 +342,9 @@ impl History<'_> {
                 alone.push((vec![client_id.clone()], sure && !own));
             }
         }
-        // Who has asked to join a group may be a member before the answer says so.
+        // Who has asked to join a group may be a member before the answer says so, and whether twins are nobody can tell.
         for (filter, group) in &mut groups {
+            group.1 &= !self.groups_of_twins.contains(*filter);
             group.1 &= !self.requests().any(|(_, request)| match request {
                 Packet::Subscribe(subscribe) => subscribe.subscriptions.iter().any(|it| *it.filter == **filter),
                 _ => false,
@@ -353,17 +359,18 @@ impl History<'_> {
         open.flat_map(|link| link.client_id.iter().flat_map(|who| link.requests.values().map(move |it| (who, it))))
     }
 
-    /// Whether this session is about to have other subscriptions that the topic matches.
-    fn is_changing(&self, client_id: &Text, topic: &TopicName) -> bool {
+    /// The sessions that are about to have other subscriptions that the topic matches.
+    fn changing(&self, topic: &TopicName) -> BTreeSet<&Text> {
         let matches = |filter: &Text| {
             let target = TopicFilter::try_from(filter.clone()).and_then(Target::try_from);
             target.is_ok_and(|target| target.filter().matches(topic))
         };
-        self.requests().filter(|(who, _)| *who == client_id).any(|(_, request)| match request {
+        let changes = |request: &Packet| match request {
             Packet::Subscribe(subscribe) => subscribe.subscriptions.iter().any(|it| matches(&it.filter)),
             Packet::Unsubscribe(unsubscribe) => unsubscribe.filters.iter().any(matches),
             _ => false,
-        })
+        };
+        self.requests().filter(|(_, request)| changes(request)).map(|(who, _)| who).collect()
     }
 
     fn acknowledged(&mut self, client_id: &Text, ack: &Ack, left: bool) {
@@ -426,8 +433,8 @@ impl History<'_> {
         let subscriptions = || session.subscriptions.values().chain(session.former.values());
         let copies = subscriptions().filter(matching).count();
         let shared = subscriptions().any(|subscription| matches!(subscription.target, Target::Shared(..)));
-        // One that came before the subscription is heard when it is sent again, and that may be behind later ones.
-        let since = subscriptions().filter(matching).map(|subscription| subscription.since).min().unwrap_or(0);
+        // One that came before a subscription is heard when it is sent again, and that may be behind later ones.
+        let since = subscriptions().filter(matching).map(|subscription| subscription.since).max().unwrap_or(0);
         let in_time = self.came.get(&key).is_none_or(|came| *came >= since);
         // What is owed to this session alone comes before what any member of its group may get.
         let owed = self.owed.iter().enumerate();

@@ -83,8 +83,9 @@ fn fresh_at_qos_2() -> Watch {
     new_publish(|publish| publish.qos == Qos::ExactlyOnce)
 }
 
-/// PUBACK, PUBREC, PUBREL and PUBCOMP name an exchange of the connection. What was over already may be answered again,
-/// and who was restarted may go on with what was over.
+/// PUBACK, PUBREC, PUBREL and PUBCOMP name an exchange of the connection. What was over already may be answered again, and
+/// who was restarted may go on with what was over. A client's PUBREL for what is over, or belongs to a session that is,
+/// names what was sent: whether it is due is another matter.
 fn echo() -> Watch {
     let mut over = std::collections::BTreeSet::new();
     Box::new(move |so_far, saw| {
@@ -99,8 +100,9 @@ fn echo() -> Watch {
         let identifier = ack.packet_identifier;
         let begun = so_far.exchanges(if ack.kind == AckKind::PubRel { Side::Judged } else { Side::Opposite });
         let known = begun.contains_key(&identifier.get()) || over.contains(&identifier);
-        if !known && ack.kind == AckKind::PubRel && so_far.restarted {
-            // Whether PUBCOMP had come, it cannot know: nothing was promised by hearing it.
+        // Whether PUBCOMP had come, who was restarted cannot know: nothing was promised by hearing it.
+        let was_known = so_far.restarted || so_far.has_used(identifier.get());
+        if !known && ack.kind == AckKind::PubRel && was_known {
             return Silent;
         }
         Judgement::of(known, || {

@@ -5,16 +5,10 @@ use super::{Conversation, Judgement, Role, Rule, Saw, Side, Watch};
 use crate::codec::{Packet, Properties, Publish, Qos, Version};
 
 pub(super) const RULES: &[Rule] = &[
-    Rule {
-        role: Role::Server,
-        statements: &["v5/MQTT-3.3.4-9", "v5/MQTT-4.9.0-1", "v5/MQTT-4.9.0-2"],
-        watch: receive_maximum,
-    },
-    Rule {
-        role: Role::Client,
-        statements: &["v5/MQTT-3.3.4-7", "v5/MQTT-4.9.0-1", "v5/MQTT-4.9.0-2"],
-        watch: receive_maximum,
-    },
+    Rule { role: Role::Server, statements: &["v5/MQTT-3.3.4-9", "v5/MQTT-4.9.0-2"], watch: receive_maximum },
+    Rule { role: Role::Client, statements: &["v5/MQTT-3.3.4-7", "v5/MQTT-4.9.0-2"], watch: receive_maximum },
+    Rule { role: Role::Server, statements: &["v5/MQTT-4.9.0-1"], watch: first_quota },
+    Rule { role: Role::Client, statements: &["v5/MQTT-4.9.0-1"], watch: first_quota },
     Rule { role: Role::Server, statements: &["v5/MQTT-3.1.2-24"], watch: packet_size },
     Rule { role: Role::Client, statements: &["v5/MQTT-3.2.2-15"], watch: packet_size },
     Rule { role: Role::Server, statements: &["v5/MQTT-3.1.2-26", "v5/MQTT-3.3.2-11"], watch: alias_within },
@@ -45,12 +39,23 @@ fn said(so_far: &Conversation) -> Option<&Properties> {
 }
 
 fn receive_maximum() -> Watch {
-    publishes(|so_far, said, publish| {
-        let Some(identifier) = publish.packet_identifier else { return Silent };
-        let most = usize::from(said.receive_maximum().unwrap_or(u16::MAX));
-        let others = so_far.under_way.keys().filter(|id| **id != identifier.get()).count();
-        Judgement::of(others < most, || format!("{} messages under way, Receive Maximum {most}", others + 1))
+    publishes(within_receive_maximum)
+}
+
+/// As long as the other side has answered nothing, the quota is the first one.
+fn first_quota() -> Watch {
+    let (mut answered, mut look) = (false, receive_maximum());
+    Box::new(move |so_far, saw| {
+        answered |= matches!(saw, Saw::Packet(Side::Opposite, Packet::Ack(_), _));
+        if answered { Silent } else { look(so_far, saw) }
     })
+}
+
+fn within_receive_maximum(so_far: &Conversation, said: &Properties, publish: &Publish) -> Judgement {
+    let Some(identifier) = publish.packet_identifier else { return Silent };
+    let most = usize::from(said.receive_maximum().unwrap_or(u16::MAX));
+    let others = so_far.under_way.keys().filter(|id| **id != identifier.get()).count();
+    Judgement::of(others < most, || format!("{} messages under way, Receive Maximum {most}", others + 1))
 }
 
 fn packet_size() -> Watch {

@@ -13,7 +13,7 @@
 //! | `connecting` | CONNECT, CONNACK, AUTH, DISCONNECT: what may come when |
 //! | `limits` | what the other side said that it takes |
 //! | `identifiers` | packet identifiers and the packets that answer |
-//! | `delivery` | first copies, repeats, order of acknowledgements |
+//! | `delivery` | who gets what; first copies, repeats, order of acknowledgements |
 //! | `history` | what applications said and heard: was each promise of delivery kept? |
 //! | `ledger` | sessions, wills, copies, exchanges: is what outlives a connection as it must be? |
 
@@ -31,7 +31,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use crate::codec::{Packet, Version, decode};
+use crate::codec::{Packet, PacketType, Version, decode};
 use crate::link::LinkId;
 use crate::trace::{Event, Name, Transfer, What};
 
@@ -207,7 +207,8 @@ impl Court {
             Err(malformed) => {
                 if side == Side::Judged && !case.conversation.is_garbled(Side::Opposite) {
                     let names = form::broken(self.role, version, malformed.fault, &transfer.bytes);
-                    let words = malformed.fault.words().to_owned();
+                    let packet = transfer.bytes.first().and_then(|first| PacketType::from_number(first >> 4));
+                    let words = format!("{}: {}", packet.map_or("a packet", PacketType::name), malformed.fault.words());
                     note(&mut self.findings, version, &names, place, &Judgement::Broken(words));
                 }
                 case.conversation.garble(side);

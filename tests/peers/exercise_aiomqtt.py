@@ -8,7 +8,6 @@ let it use any topic. Client ids and topics are of this run only; sessions and r
 That something does not come is shown by a fence (something sent later on the same path that does come), not by waiting.
 """
 
-import argparse
 import asyncio
 import logging
 import os
@@ -20,28 +19,7 @@ import aiomqtt
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-PATIENCE = 4  # seconds, for whatever must come
-WHOLE_RUN = 19  # seconds, then the run is a failure
-CHECKS = []
-
-
-class Wrong(Exception):
-    """The broker did something else than it should."""
-
-
-def expect(what, got, wanted):
-    if got != wanted:
-        raise Wrong(f"{what}: {got!r} instead of {wanted!r}"[:200])
-
-
-def check(*versions):
-    """A check, and the versions of MQTT it is for (none: all)."""
-
-    def register(function):
-        CHECKS.append((function, versions or ("3.1.1", "5")))
-        return function
-
-    return register
+from checks import PATIENCE, WHOLE_RUN, Wrong, arguments, check, expect
 
 
 class Case:
@@ -296,32 +274,9 @@ async def run_all(args, run, chosen):
 
 
 async def main():
-    parser = argparse.ArgumentParser(description="Exercises an MQTT broker with aiomqtt.")
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--user", required=True)
-    parser.add_argument("--password", required=True)
-    parser.add_argument("--ws", action="store_true", help="over WebSocket, at /mqtt")
-    parser.add_argument("--cafile", help="over TLS; who may sign the broker's certificate (PEM)")
-    parser.add_argument("--version", choices=("3.1.1", "5"), required=True)
-    parser.add_argument("--only", action="append", metavar="NAME", help="only this check (may be repeated)")
-    parser.add_argument("--skip", action="append", metavar="NAME", default=[], help="not this check (may be repeated)")
-    args = parser.parse_args()
+    args, chosen = arguments("aiomqtt")
     logging.disable(logging.CRITICAL)
     run = f"aio{os.getpid():x}{time.time_ns() % 0xFFFFFF:06x}"
-    known = {function.__name__ for function, _ in CHECKS}
-    for name in (args.only or []) + args.skip:
-        if name not in known:
-            parser.error(f"no such check: {name}")
-    chosen = [
-        function
-        for function, versions in CHECKS
-        if args.version in versions
-        and function.__name__ not in args.skip
-        and (not args.only or function.__name__ in args.only)
-    ]
-    if not chosen:
-        parser.error("no check to run")
     try:
         results = await asyncio.wait_for(run_all(args, run, chosen), WHOLE_RUN)
     except asyncio.TimeoutError:

@@ -13,8 +13,8 @@
 # waiting.
 set -u
 
-PATIENCE=4   # seconds, for whatever must come
-WHOLE_RUN=18 # seconds, then no more is begun or waited for
+PATIENCE=10   # seconds, for whatever must come
+WHOLE_RUN=60 # seconds, then no more is begun or waited for
 
 usage() {
     echo 'usage: exercise_mosquitto.sh --port P --user U --password P --version 3.1.1|5 [--host H] [--cafile F] [--only NAME] [--skip NAME]' >&2

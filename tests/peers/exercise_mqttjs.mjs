@@ -17,8 +17,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const PATIENCE = 4000; // ms, for whatever must come
-const WHOLE_RUN = 19000; // ms, then the run is a failure
+const PATIENCE = 10_000; // ms, for whatever must come
+const WHOLE_RUN = 60_000; // ms, then the run is a failure
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const peers = path.resolve(process.env.SIMRUN_PEERS || path.join(here, '../../target/peers'));

@@ -53,6 +53,10 @@ impl Served {
         Served { process, mqtt, ws, web, log }
     }
 
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
     /// The lines of the log up to one with this word.
     pub fn log_until(&mut self, word: &str) -> Vec<String> {
         let mut lines: Vec<String> = Vec::new();

@@ -11,7 +11,7 @@ use crate::conform::verdict::{Otherwise, Outcome, ensure, same};
 use crate::conform::wire::Wire;
 
 client_cases! {
-    reserved_flags: ["v3.1.1/MQTT-2.2.2-1", "v5/MQTT-2.1.3-1"];
+    client_reserved_flags: ["v3.1.1/MQTT-2.2.2-1", "v5/MQTT-2.1.3-1"];
     wrong_flags_end_the_connection: ["v3.1.1/MQTT-2.2.2-2"];
     identifier_zero_ends_the_connection: ["v3.1.1/MQTT-2.3.1-1"];
     identifiers_are_unlike: ["v3.1.1/MQTT-2.3.1-1", "v3.1.1/MQTT-2.3.1-2", "v5/MQTT-2.2.1-3"];
@@ -23,7 +23,7 @@ client_cases! {
 }
 
 /// Packets of every type come with the flags that are reserved for it: the suite takes no others.
-async fn reserved_flags(bench: &mut Bench) -> Outcome {
+async fn client_reserved_flags(bench: &mut Bench) -> Outcome {
     let mut wire = bench.welcome(bench.connect("a")).await?;
     bench.ask("#", 2).await?;
     let subscribe = wire.subscribing().await?;

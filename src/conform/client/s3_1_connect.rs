@@ -13,11 +13,11 @@ use crate::trace::describe;
 
 client_cases! {
     connect_comes_first: ["v3.1.1/MQTT-3.1.0-1", "v5/MQTT-3.1.0-1"];
-    protocol_name: ["v5/MQTT-3.1.2-1"];
+    client_protocol_name: ["v5/MQTT-3.1.2-1"];
     session_is_resumed: ["v3.1.1/MQTT-3.1.2-4", "v5/MQTT-3.1.2-23"];
-    clean_start_forgets: ["v3.1.1/MQTT-3.1.2-6", "v5/MQTT-3.1.2-4"];
+    client_clean_start_forgets: ["v3.1.1/MQTT-3.1.2-6", "v5/MQTT-3.1.2-4"];
     will_is_whole: ["v3.1.1/MQTT-3.1.2-9", "v5/MQTT-3.1.2-9"];
-    will_qos: ["v3.1.1/MQTT-3.1.2-14", "v5/MQTT-3.1.2-12"];
+    client_will_qos: ["v3.1.1/MQTT-3.1.2-14", "v5/MQTT-3.1.2-12"];
     without_a_will: [
         "v3.1.1/MQTT-3.1.2-11", "v3.1.1/MQTT-3.1.2-13", "v3.1.1/MQTT-3.1.2-15", "v5/MQTT-3.1.2-11", "v5/MQTT-3.1.2-13",
     ];
@@ -48,7 +48,7 @@ async fn connect_comes_first(bench: &mut Bench) -> Outcome {
 }
 
 /// CONNECT begins with the protocol name MQTT: the suite takes no other.
-async fn protocol_name(bench: &mut Bench) -> Outcome {
+async fn client_protocol_name(bench: &mut Bench) -> Outcome {
     let order = bench.connect("a");
     connects(bench, order).await?;
     Ok(())
@@ -68,7 +68,7 @@ async fn session_is_resumed(bench: &mut Bench) -> Outcome {
 }
 
 /// With a clean start nothing of the earlier session is sent again. Its messages may come as new ones.
-async fn clean_start_forgets(bench: &mut Bench) -> Outcome {
+async fn client_clean_start_forgets(bench: &mut Bench) -> Outcome {
     let session_expiry = bench.is_v5().then_some(300);
     let mut wire = bench.welcome(ConnectOrder { session_expiry, ..bench.connect("a") }).await?;
     bench.say(bench.publish("a", "unsettled", 1)).await?;
@@ -115,7 +115,7 @@ async fn will_is_whole(bench: &mut Bench) -> Outcome {
 }
 
 /// Will QoS is 0, 1 or 2, and never 3.
-async fn will_qos(bench: &mut Bench) -> Outcome {
+async fn client_will_qos(bench: &mut Bench) -> Outcome {
     for qos in 0..=2 {
         let order = ConnectOrder { will: Some(will(qos)), ..bench.connect("a") };
         let (wire, connect) = connects(bench, order).await?;

@@ -16,7 +16,7 @@ client_cases! {
     retain_not_available: ["v5/MQTT-3.2.2-14"];
     maximum_packet_size: ["v5/MQTT-3.2.2-15"];
     topic_alias_maximum: ["v5/MQTT-3.2.2-17", "v5/MQTT-3.3.2-9"];
-    no_topic_aliases: ["v5/MQTT-3.2.2-18"];
+    client_no_topic_aliases: ["v5/MQTT-3.2.2-18"];
 }
 
 /// A client without a session closes when the server says that it resumes one.
@@ -108,7 +108,7 @@ async fn topic_alias_maximum(bench: &mut Bench) -> Outcome {
 }
 
 /// No topic alias is sent to a server that takes none, or says nothing about it.
-async fn no_topic_aliases(bench: &mut Bench) -> Outcome {
+async fn client_no_topic_aliases(bench: &mut Bench) -> Outcome {
     for properties in [Properties::new(), Properties::new().with(Property::TopicAliasMaximum, Value::Two(0))] {
         let mut wire = told(bench, properties).await?;
         aliases_within(bench, &mut wire, 0).await?;

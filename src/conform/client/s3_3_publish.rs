@@ -10,7 +10,7 @@ use crate::conform::verdict::{Otherwise, Outcome, ensure, same};
 use crate::conform::wire::text;
 
 client_cases! {
-    repeats_have_dup: ["v3.1.1/MQTT-3.3.1-1", "v5/MQTT-3.3.1-1"];
+    client_repeats_have_dup: ["v3.1.1/MQTT-3.3.1-1", "v5/MQTT-3.3.1-1"];
     qos_0_has_no_dup: ["v3.1.1/MQTT-3.3.1-2", "v5/MQTT-3.3.1-2"];
     qos_3_is_not_sent: ["v3.1.1/MQTT-3.3.1-4", "v5/MQTT-3.3.1-4"];
     qos_3_ends_the_connection: ["v3.1.1/MQTT-3.3.1-4"];
@@ -29,7 +29,7 @@ client_cases! {
 }
 
 /// What is sent again has DUP 1.
-async fn repeats_have_dup(bench: &mut Bench) -> Outcome {
+async fn client_repeats_have_dup(bench: &mut Bench) -> Outcome {
     for qos in [1, 2] {
         let mut wire = bench.welcome(bench.connect_to_stay("a")).await?;
         bench.say(bench.publish("a", "x", qos)).await?;

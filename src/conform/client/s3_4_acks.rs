@@ -9,11 +9,11 @@ use crate::conform::wire::Wire;
 use crate::trace::describe;
 
 client_cases! {
-    puback_codes: ["v5/MQTT-3.4.2-1"];
-    pubrec_codes: ["v5/MQTT-3.5.2-1"];
-    pubrel_flags: ["v3.1.1/MQTT-3.6.1-1", "v5/MQTT-3.6.1-1"];
-    pubrel_codes: ["v5/MQTT-3.6.2-1"];
-    pubcomp_codes: ["v5/MQTT-3.7.2-1"];
+    client_puback_codes: ["v5/MQTT-3.4.2-1"];
+    client_pubrec_codes: ["v5/MQTT-3.5.2-1"];
+    client_pubrel_flags: ["v3.1.1/MQTT-3.6.1-1", "v5/MQTT-3.6.1-1"];
+    client_pubrel_codes: ["v5/MQTT-3.6.2-1"];
+    client_pubcomp_codes: ["v5/MQTT-3.7.2-1"];
     puback_reason_string_fits: ["v5/MQTT-3.4.2-2"];
     puback_user_properties_fit: ["v5/MQTT-3.4.2-3"];
     pubrec_reason_string_fits: ["v5/MQTT-3.5.2-2"];
@@ -25,7 +25,7 @@ client_cases! {
 }
 
 /// PUBACK has one of the reason codes for it that a client may use: not that there are no subscribers.
-async fn puback_codes(bench: &mut Bench) -> Outcome {
+async fn client_puback_codes(bench: &mut Bench) -> Outcome {
     let mut wire = bench.subscriber(bench.connect("a")).await?;
     let ack = provoked(bench, &mut wire, AckKind::PubAck).await?;
     ensure(ack.reason != Reason::NoMatchingSubscribers, "a reason code for clients", ack.reason.to_string())?;
@@ -33,7 +33,7 @@ async fn puback_codes(bench: &mut Bench) -> Outcome {
 }
 
 /// The same for PUBREC.
-async fn pubrec_codes(bench: &mut Bench) -> Outcome {
+async fn client_pubrec_codes(bench: &mut Bench) -> Outcome {
     let mut wire = bench.subscriber(bench.connect("a")).await?;
     let ack = provoked(bench, &mut wire, AckKind::PubRec).await?;
     ensure(ack.reason != Reason::NoMatchingSubscribers, "a reason code for clients", ack.reason.to_string())?;
@@ -41,7 +41,7 @@ async fn pubrec_codes(bench: &mut Bench) -> Outcome {
 }
 
 /// PUBREL comes with the flags 0010: the suite takes no others.
-async fn pubrel_flags(bench: &mut Bench) -> Outcome {
+async fn client_pubrel_flags(bench: &mut Bench) -> Outcome {
     let mut wire = bench.welcome(bench.connect("a")).await?;
     provoked(bench, &mut wire, AckKind::PubRel).await?;
     Ok(())
@@ -49,7 +49,7 @@ async fn pubrel_flags(bench: &mut Bench) -> Outcome {
 
 /// PUBREL, also when it comes again and for a PUBREC that answers nothing, says 0x00 or 0x92: the suite takes nothing
 /// else.
-async fn pubrel_codes(bench: &mut Bench) -> Outcome {
+async fn client_pubrel_codes(bench: &mut Bench) -> Outcome {
     let mut wire = bench.welcome(bench.connect_to_stay("a")).await?;
     let first = provoked(bench, &mut wire, AckKind::PubRel).await?;
     let mut wire = bench.resume(wire, true).await?;
@@ -61,7 +61,7 @@ async fn pubrel_codes(bench: &mut Bench) -> Outcome {
 }
 
 /// PUBCOMP, also for a PUBREL that answers nothing, says 0x00 or 0x92: the suite takes nothing else.
-async fn pubcomp_codes(bench: &mut Bench) -> Outcome {
+async fn client_pubcomp_codes(bench: &mut Bench) -> Outcome {
     let mut wire = bench.subscriber(bench.connect("a")).await?;
     provoked(bench, &mut wire, AckKind::PubComp).await?;
     wire.send_ack(AckKind::PubRel, id(0x7777)).await.setup()?;

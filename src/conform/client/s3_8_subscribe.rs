@@ -8,11 +8,11 @@ use crate::conform::steered::protocol::{FilterOrder, Order, SubscribeOrder};
 use crate::conform::verdict::{Outcome, same};
 
 client_cases! {
-    subscribe_flags: ["v3.1.1/MQTT-3.8.1-1", "v5/MQTT-3.8.1-1"];
+    client_subscribe_flags: ["v3.1.1/MQTT-3.8.1-1", "v5/MQTT-3.8.1-1"];
     filters_are_utf_8: ["v3.1.1/MQTT-3.8.3-1", "v5/MQTT-3.8.3-1"];
     subscribe_names_a_filter: ["v3.1.1/MQTT-3.8.3-3", "v5/MQTT-3.8.3-2"];
     no_local_is_not_for_shared: ["v5/MQTT-3.8.3-4"];
-    unsubscribe_flags: ["v3.1.1/MQTT-3.10.1-1", "v5/MQTT-3.10.1-1"];
+    client_unsubscribe_flags: ["v3.1.1/MQTT-3.10.1-1", "v5/MQTT-3.10.1-1"];
     filters_to_end_are_utf_8: ["v3.1.1/MQTT-3.10.3-1", "v5/MQTT-3.10.3-1"];
     unsubscribe_names_a_filter: ["v3.1.1/MQTT-3.10.3-2", "v5/MQTT-3.10.3-2"];
 }
@@ -21,7 +21,7 @@ client_cases! {
 const FILTER: &str = "aß/€😀/#";
 
 /// SUBSCRIBE comes with the flags 0010: the suite takes no others.
-async fn subscribe_flags(bench: &mut Bench) -> Outcome {
+async fn client_subscribe_flags(bench: &mut Bench) -> Outcome {
     let mut wire = bench.welcome(bench.connect("a")).await?;
     bench.ask("a", 0).await?;
     wire.subscribing().await?;
@@ -69,7 +69,7 @@ fn unsubscribe(filters: &[&str]) -> Order {
 }
 
 /// UNSUBSCRIBE comes with the flags 0010: the suite takes no others.
-async fn unsubscribe_flags(bench: &mut Bench) -> Outcome {
+async fn client_unsubscribe_flags(bench: &mut Bench) -> Outcome {
     let mut wire = bench.welcome(bench.connect("a")).await?;
     bench.must(unsubscribe(&["a"])).await?;
     wire.unsubscribing().await?;

@@ -7,9 +7,9 @@ use crate::conform::case::client_cases;
 use crate::conform::verdict::{Otherwise, Outcome};
 
 client_cases! {
-    violations_end_the_connection: ["v3.1.1/MQTT-4.8.0-1"];
+    client_violations_end_the_connection: ["v3.1.1/MQTT-4.8.0-1"];
     packet_before_connack: ["v3.1.1/MQTT-4.8.0-1"];
-    errors_end_the_connection: ["v5/MQTT-4.13.2-1"];
+    client_errors_end_the_connection: ["v5/MQTT-4.13.2-1"];
 }
 
 /// What no server may send, in both versions.
@@ -24,7 +24,7 @@ const VIOLATIONS: &[(&str, &str)] = &[
 ];
 
 /// Each violation ends the connection.
-async fn violations_end_the_connection(bench: &mut Bench) -> Outcome {
+async fn client_violations_end_the_connection(bench: &mut Bench) -> Outcome {
     for (what, packet) in VIOLATIONS {
         let mut wire = bench.subscriber(bench.connect("a")).await?;
         wire.send_bytes(bytes(packet)).await.setup()?;
@@ -54,7 +54,7 @@ const ERRORS: &[(&str, &str)] = &[
 ];
 
 /// Whoever tells the server of an error with DISCONNECT closes as well. That it notices is advisable.
-async fn errors_end_the_connection(bench: &mut Bench) -> Outcome {
+async fn client_errors_end_the_connection(bench: &mut Bench) -> Outcome {
     let mut tolerated = Ok(());
     for (what, packet) in ERRORS {
         let mut wire = bench.subscriber(bench.connect("a")).await?;

@@ -14,13 +14,13 @@ use crate::conform::wire::Wire;
 
 client_cases! {
     qos_0_is_sent_once: ["v3.1.1/MQTT-4.3.1-1", "v5/MQTT-4.3.1-1"];
-    qos_1_first_copies: ["v3.1.1/MQTT-4.3.2-1", "v5/MQTT-4.3.2-1", "v5/MQTT-4.3.2-2"];
+    client_qos_1_first_copies: ["v3.1.1/MQTT-4.3.2-1", "v5/MQTT-4.3.2-1", "v5/MQTT-4.3.2-2"];
     qos_1_is_kept_until_puback: [
         "v3.1.1/MQTT-4.3.2-1", "v3.1.1/MQTT-4.4.0-1", "v5/MQTT-4.3.2-3", "v5/MQTT-4.4.0-1",
     ];
     qos_1_is_answered: ["v3.1.1/MQTT-4.3.2-2", "v5/MQTT-4.3.2-4"];
     qos_1_identifier_is_new_after_puback: ["v3.1.1/MQTT-4.3.2-2", "v5/MQTT-4.3.2-5"];
-    qos_2_first_copies: ["v3.1.1/MQTT-4.3.3-1", "v5/MQTT-4.3.3-1", "v5/MQTT-4.3.3-2"];
+    client_qos_2_first_copies: ["v3.1.1/MQTT-4.3.3-1", "v5/MQTT-4.3.3-1", "v5/MQTT-4.3.3-2"];
     qos_2_is_kept_until_pubrec: [
         "v3.1.1/MQTT-4.3.3-1", "v3.1.1/MQTT-4.4.0-1", "v5/MQTT-4.3.3-3", "v5/MQTT-4.4.0-1",
     ];
@@ -35,7 +35,7 @@ client_cases! {
     qos_2_identifier_is_new_after_pubcomp: ["v3.1.1/MQTT-4.3.3-2", "v5/MQTT-4.3.3-12"];
     qos_2_is_finished_when_expired: ["v5/MQTT-4.3.3-13"];
     nothing_is_repeated_on_a_connection: ["v5/MQTT-4.4.0-1"];
-    failing_acks_settle: ["v5/MQTT-4.4.0-2"];
+    client_failing_acks_settle: ["v5/MQTT-4.4.0-2"];
     unwanted_messages_are_answered: ["v3.1.1/MQTT-4.5.0-2", "v5/MQTT-4.5.0-2"];
     repeats_in_order: ["v3.1.1/MQTT-4.6.0-1", "v5/MQTT-4.6.0-1"];
     pubacks_in_order: ["v3.1.1/MQTT-4.6.0-2", "v5/MQTT-4.6.0-2"];
@@ -63,12 +63,12 @@ fn publish(packet: Packet) -> Option<Publish> {
 }
 
 /// First copies at QoS 1 have QoS 1, DUP 0 and packet identifiers that are not in use.
-async fn qos_1_first_copies(bench: &mut Bench) -> Outcome {
+async fn client_qos_1_first_copies(bench: &mut Bench) -> Outcome {
     first_copies(bench, Qos::AtLeastOnce).await
 }
 
 /// The same at QoS 2, also while PUBCOMP is awaited.
-async fn qos_2_first_copies(bench: &mut Bench) -> Outcome {
+async fn client_qos_2_first_copies(bench: &mut Bench) -> Outcome {
     first_copies(bench, Qos::ExactlyOnce).await
 }
 
@@ -208,7 +208,7 @@ async fn nothing_is_repeated_on_a_connection(bench: &mut Bench) -> Outcome {
 }
 
 /// A PUBACK or PUBREC that refuses settles a message for good.
-async fn failing_acks_settle(bench: &mut Bench) -> Outcome {
+async fn client_failing_acks_settle(bench: &mut Bench) -> Outcome {
     let mut wire = bench.welcome(bench.connect_to_stay("a")).await?;
     for (qos, kind) in [(Qos::AtLeastOnce, AckKind::PubAck), (Qos::ExactlyOnce, AckKind::PubRec)] {
         let (_, identifier) = say(bench, &mut wire, "x", qos).await.setup()?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::codec::{Connect, Disconnect, Property, Publish, Qos, Reason, SubscriptionOptions, Value, Will};
 use crate::conform::case::server_cases;
 use crate::conform::lab::Lab;
-use crate::conform::verdict::{Otherwise, Outcome, Stop, ensure, same};
+use crate::conform::verdict::{Otherwise, Outcome, Stop, ensure, in_order, same};
 use crate::conform::wire::{Wire, text};
 
 server_cases! {
@@ -92,7 +92,7 @@ async fn will_after_silence(lab: &mut Lab) -> Outcome {
     let (_silent, connack) = lab.join(connect).await?;
     let seconds = connack.properties.server_keep_alive().unwrap_or(1);
     lab.needs((1..=10).contains(&seconds), "keep alive that ends within this test")?;
-    watcher.set_patience(Duration::from_secs(seconds.into()) * 3 / 2 + lab.patience());
+    watcher.set_patience(Duration::from_secs(seconds.into()) * 3 / 2 + lab.patience_with_timers());
     watcher.messages_until(b"gone").await?;
     Ok(())
 }
@@ -186,7 +186,7 @@ async fn will_after_its_delay(lab: &mut Lab) -> Outcome {
     lab.join(with_delay(lab, 300, 3)).await?.0.cut().await;
     lab.wait(Duration::from_secs(1)).await;
     heard_nothing(lab, &mut watcher).await?;
-    watcher.set_patience(Duration::from_secs(3) + lab.patience());
+    watcher.set_patience(Duration::from_secs(3) + lab.patience_with_timers());
     watcher.messages_until(b"gone").await?;
     Ok(())
 }
@@ -196,7 +196,7 @@ async fn will_at_the_end_of_the_session(lab: &mut Lab) -> Outcome {
     lab.needs(lab.abilities().sessions, "sessions that outlive their connection")?;
     let mut watcher = watcher(lab).await?;
     lab.join(with_delay(lab, 1, 300)).await?.0.cut().await;
-    watcher.set_patience(Duration::from_secs(1) + lab.patience());
+    watcher.set_patience(Duration::from_secs(1) + lab.patience_with_timers());
     watcher.messages_until(b"gone").await?;
     Ok(())
 }
@@ -223,6 +223,5 @@ async fn user_properties_of_the_will(lab: &mut Lab) -> Outcome {
     mortal(lab, "a", given.clone()).await?.cut().await;
     let message = watcher.take_message().await?;
     let came: Vec<_> = message.properties.user_properties().collect();
-    same("user properties", came, given.properties.user_properties().collect())?;
-    Ok(())
+    in_order("user properties", &came, &given.properties.user_properties().collect::<Vec<_>>())
 }

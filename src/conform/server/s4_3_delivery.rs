@@ -94,7 +94,8 @@ async fn qos_1_pending_until_puback(lab: &mut Lab) -> Outcome {
     lab.needs_qos(AtLeastOnce)?;
     let mut hall = lab.lasting_subscriber("hall", "light", AtLeastOnce).await?;
     let mut switch = lab.client("switch").await?;
-    let (pending, settled) = two_messages(lab, &mut hall, &mut switch, AtLeastOnce).await?;
+    // Clients acknowledge in order [MQTT-4.6.0-2].
+    let (settled, pending) = two_messages(lab, &mut hall, &mut switch, AtLeastOnce).await?;
     hall.send_ack(AckKind::PubAck, identifier_of(&settled)?).await.setup()?;
     hall.ping().await.setup()?;
     hall.cut().await;

@@ -139,6 +139,7 @@ async fn dollar_is_not_matched(lab: &mut Lab) -> Outcome {
     }
     for filter in filters {
         let mut watcher = lab.client("watcher").await?;
+        watcher.hear_all();
         watcher.subscribe(&filter, AtMostOnce).await.setup()?;
         let mut switch = lab.client("switch").await?;
         // Most brokers refuse this one, and some close.

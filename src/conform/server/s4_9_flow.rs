@@ -6,7 +6,7 @@ use crate::codec::{
 };
 use crate::conform::case::server_cases;
 use crate::conform::lab::Lab;
-use crate::conform::verdict::{Otherwise, Outcome, Stop, ensure};
+use crate::conform::verdict::{Otherwise, Outcome, Stop, ensure, same};
 use crate::conform::wire::Wire;
 
 server_cases! {
@@ -36,7 +36,9 @@ async fn quota_of_a_new_connection(lab: &mut Lab) -> Outcome {
     hall.message().await.setup()?;
     for maximum in [2, 1] {
         hall.cut().await;
-        (hall, _) = lab.join(taking(lab, Some(maximum))).await?;
+        let connack;
+        (hall, connack) = lab.join(taking(lab, Some(maximum))).await?;
+        same("Session Present", connack.session_present, true).setup()?;
         at_least_one(&mut hall, usize::from(maximum)).await?;
     }
     Ok(())

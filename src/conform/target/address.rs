@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::process::Stdio;
 use std::rc::Rc;
 use std::time::Duration;
 
 use serde::Deserialize;
+use tokio::time::timeout;
 
 use super::{Dialling, Place, Upgrade};
 use crate::conform::relay::{self, AnyStream, Segments};
@@ -14,6 +16,8 @@ use crate::live::dial::{Dialer, Scheme, Url, UrlError};
 
 /// How long a foreign broker may take to answer, if nobody says otherwise.
 pub const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a command may take that starts a broker anew, if nobody says otherwise.
+const RESTART_LIMIT: Duration = Duration::from_secs(60);
 
 /// A broker at an address.
 #[derive(Clone, Debug)]
@@ -24,6 +28,8 @@ pub struct Address {
     pub profile: Profile,
     /// How long it may take to answer.
     pub patience: Duration,
+    /// How long the profile's command may take that starts it anew.
+    pub restart_limit: Duration,
     /// How streams are cut.
     pub segments: Segments,
     /// What connects to it.
@@ -38,7 +44,7 @@ pub struct Profile {
     pub name: Option<String>,
     /// For each set-up by its name the address where the target has it.
     pub setups: BTreeMap<String, String>,
-    /// A command that starts the target anew after it has died.
+    /// A command that starts the target anew after it has died, and ends: the target runs on in the background.
     pub restart: Option<String>,
 }
 
@@ -56,7 +62,8 @@ impl Default for Address {
     fn default() -> Address {
         let url = Url::new(Scheme::Mqtt, "127.0.0.1", Scheme::Mqtt.default_port());
         let (profile, segments) = (Profile::default(), Segments::Alike);
-        Address { url, profile, patience: PATIENCE, segments, dialer: Dialer::default() }
+        let (patience, restart_limit) = (PATIENCE, RESTART_LIMIT);
+        Address { url, profile, patience, restart_limit, segments, dialer: Dialer::default() }
     }
 }
 
@@ -78,6 +85,24 @@ impl Profile {
 }
 
 impl Address {
+    /// Runs a command of the profile. It gets and says nothing: what it leaves running holds on to none of our streams.
+    ///
+    /// # Errors
+    /// How it failed.
+    pub(in crate::conform) async fn run(&self, command: &str) -> Result<(), String> {
+        let mut shell = tokio::process::Command::new("sh");
+        shell.arg("-c").arg(command).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        match timeout(self.restart_limit, shell.kill_on_drop(true).status()).await {
+            Ok(Ok(status)) if status.success() => Ok(()),
+            Ok(Ok(status)) => Err(format!("failed with {status}")),
+            Ok(Err(error)) => Err(format!("could not be run: {error}")),
+            Err(_) => Err(format!(
+                "did not end within {:?}: it has to leave the target running in the background",
+                self.restart_limit
+            )),
+        }
+    }
+
     pub(super) fn place(&self, setup: Setup) -> Result<Place, String> {
         let url = match (setup, self.profile.setups.get(setup.name())) {
             (Setup::Internals, _) => return Err("only code in this process can be asked this: no wire shows it".into()),

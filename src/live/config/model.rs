@@ -1,16 +1,19 @@
 //! The broker's configuration as it is written. The doc comments here are what an editor shows: they become the JSON
 //! Schema.
 
+use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 
+use clap::ValueEnum;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::broker::{self, Action};
 use crate::live::dial::Scheme;
+use crate::live::log::{Form, Level};
 use crate::notation::Named;
-use crate::notation::scalar::{HELP, OURS, Scalar, scalar, scalar_or_map, suggestion, with_help};
+use crate::notation::scalar::{Scalar, scalar, scalar_or_map, suggestion, with_help};
 use crate::notation::units::{Expiry, Seconds, Span};
 use crate::scenario::{Profile, QosWord};
 
@@ -24,6 +27,8 @@ pub struct BrokerFile {
     pub listeners: Option<Vec<Listener>>,
     /// The certificate and the key of listeners with TLS, and what they want of clients.
     pub tls: Option<TlsFiles>,
+    /// Whether listeners with TLS have a certificate for localhost that is made for this run and thrown away.
+    pub tls_dev: Option<bool>,
     /// Users and their passwords. Better is a file with their hashes: `users_file`.
     pub users: Option<Named<String>>,
     /// A file of users and hashes of their passwords, as `simrun passwd` and mosquitto_passwd write it.
@@ -32,6 +37,16 @@ pub struct BrokerFile {
     pub anonymous: Option<bool>,
     /// What clients may publish and subscribe to: the first rule that applies decides; without one they may.
     pub access: Option<Vec<Rule>>,
+    /// Where sessions, subscriptions, queued and retained messages and wills are kept: a directory. Left out: nowhere.
+    pub data: Option<PathBuf>,
+    /// Where a page shows the broker: `127.0.0.1:8080`, or off.
+    pub web: Option<PageAddress>,
+    /// How the log on standard error looks. Left out: human on a terminal, json elsewhere.
+    pub log: Option<Form>,
+    /// How much is logged.
+    pub log_level: Option<Level>,
+    /// How often the broker publishes what it counts under `$SYS/broker/`. 0s: never.
+    pub sys_interval: Option<Span>,
     /// A file that is written once clients can connect, with a line for each address.
     pub ready_file: Option<PathBuf>,
     /// What a peer may make the broker hold, and what of the protocol is served.
@@ -45,19 +60,6 @@ pub struct ListenAddress {
     pub scheme: Scheme,
     /// Where; port 0 is any that is free.
     pub address: SocketAddr,
-}
-
-impl ListenAddress {
-    /// Reads one.
-    ///
-    /// # Errors
-    /// What is wrong with it, and what to do about it.
-    pub fn parse(text: &str) -> Result<ListenAddress, (String, String)> {
-        ListenAddress::from_text(text).map_err(|said| {
-            let (what, help) = said.split_once(HELP).unwrap_or((&said, ""));
-            (what.trim_start_matches(OURS).to_owned(), help.to_owned())
-        })
-    }
 }
 
 impl Scalar for ListenAddress {
@@ -92,6 +94,18 @@ scalar!(ListenAddress, {
     "examples": ["mqtt://127.0.0.1:1883", "mqtts://[::]:8883", "ws://127.0.0.1:9001"]
 });
 
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.scheme.name(), self.address)
+    }
+}
+
+impl Serialize for ListenAddress {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 /// A listener, and what is its own.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Listener {
@@ -105,20 +119,30 @@ pub struct Listener {
     pub users: Option<Vec<String>>,
 }
 
-#[derive(Deserialize, JsonSchema)]
+impl Serialize for Listener {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if *self == Listener::from(self.url.clone()) {
+            return self.url.serialize(serializer);
+        }
+        let Listener { url, tls, anonymous, users } = self.clone();
+        ListenerFields { url, tls, anonymous, users }.serialize(serializer)
+    }
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "ListenerFields")]
 struct ListenerFields {
     /// Where it listens: `mqtt://127.0.0.1:1883`.
     url: ListenAddress,
     /// Its own certificate, instead of that of all.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     tls: Option<TlsFiles>,
     /// Whether clients may come by it without a user name.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     anonymous: Option<bool>,
     /// The only users who may come by it.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     users: Option<Vec<String>>,
 }
 
@@ -149,7 +173,7 @@ impl Scalar for Listener {
 scalar_or_map!(Listener, ListenAddress, ListenerFields);
 
 /// Files for TLS (PEM). Relative to the configuration file.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TlsFiles {
     /// The certificate, followed by those it is signed with.
@@ -157,7 +181,7 @@ pub struct TlsFiles {
     /// Its private key.
     pub key: PathBuf,
     /// The authorities that sign clients' certificates. Left out: clients show none.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_authorities: Option<PathBuf>,
     /// Whether clients may come without a certificate all the same.
     #[serde(default)]
@@ -168,29 +192,39 @@ pub struct TlsFiles {
 }
 
 /// A rule. It allows or denies; what is left out applies to anyone, or anything.
-#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
     /// What it allows: publish, subscribe, or all.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allow: Option<Deed>,
     /// What it denies: publish, subscribe, or all.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deny: Option<Deed>,
     /// For this user.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
     /// For this client identifier.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_id: Option<String>,
     /// For topics that match this filter.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub topic: Option<String>,
 }
 
 /// What a rule is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deed(pub Option<Action>);
+
+impl Serialize for Deed {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(match self.0 {
+            Some(Action::Publish) => "publish",
+            Some(Action::Subscribe) => "subscribe",
+            None => "all",
+        })
+    }
+}
 
 impl Scalar for Deed {
     const WHAT: &'static str = "publish, subscribe or all";
@@ -213,6 +247,87 @@ impl Scalar for Deed {
 }
 
 scalar!(Deed, { "description": "What a rule is about.", "enum": ["publish", "subscribe", "all"] });
+
+/// Where the page is served, if it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageAddress(pub Option<SocketAddr>);
+
+impl Scalar for PageAddress {
+    const WHAT: &'static str = "an address such as 127.0.0.1:8080, or off";
+
+    fn from_text(text: &str) -> Result<PageAddress, String> {
+        match text {
+            "off" => Ok(PageAddress(None)),
+            _ => text.parse().map(|address| PageAddress(Some(address))).map_err(|_| {
+                with_help(
+                    format!("`{text}` is no address"),
+                    "write 127.0.0.1:8080, [::1]:8080 or off; port 0 takes a free one",
+                )
+            }),
+        }
+    }
+
+    fn from_integer(number: i128) -> Result<PageAddress, String> {
+        Err(with_help(format!("`{number}` is no address"), format!("write 127.0.0.1:{number}")))
+    }
+}
+
+impl fmt::Display for PageAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(address) => address.fmt(f),
+            None => f.write_str("off"),
+        }
+    }
+}
+
+scalar!(PageAddress, {
+    "description": "An address for the page, or off.",
+    "type": "string",
+    "examples": ["127.0.0.1:8080", "[::1]:0", "off"]
+});
+
+/// The name of a word that the command line knows too.
+pub(super) fn name_of(word: impl ValueEnum) -> String {
+    word.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+}
+
+/// Such a word by its name.
+fn word<T: ValueEnum>(what: &str, text: &str) -> Result<T, String> {
+    T::from_str(text, false).map_err(|_| {
+        let names: Vec<String> = T::value_variants().iter().cloned().map(name_of).collect();
+        let near = suggestion(text, names.iter().map(String::as_str));
+        with_help(format!("there is no {what} `{text}`"), near)
+    })
+}
+
+impl Scalar for Form {
+    const WHAT: &'static str = "a form of the log: human or json";
+
+    fn from_text(text: &str) -> Result<Form, String> {
+        word("form of the log", text)
+    }
+
+    fn from_integer(number: i128) -> Result<Form, String> {
+        Form::from_text(&number.to_string())
+    }
+}
+
+scalar!(Form, { "description": "How the log looks.", "enum": ["human", "json"] });
+
+impl Scalar for Level {
+    const WHAT: &'static str = "a level of the log such as warn";
+
+    fn from_text(text: &str) -> Result<Level, String> {
+        word("level of the log", text)
+    }
+
+    fn from_integer(number: i128) -> Result<Level, String> {
+        Level::from_text(&number.to_string())
+    }
+}
+
+scalar!(Level, { "description": "How much is logged.", "enum": ["off", "error", "warn", "info", "debug"] });
 
 /// A number of bytes: `64KiB`, `8MiB`, `1000`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,7 +16,8 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 
 use super::api::Problem;
-use super::{ANSWER_TIME, BODY_MAXIMUM, Door, Web};
+use super::logins::is_right;
+use super::{ANSWER_TIME, BODY_MAXIMUM, Web};
 
 /// The header that a request has to carry that changes something.
 pub(super) const OURS: HeaderName = HeaderName::from_static("x-simrun");
@@ -154,10 +155,12 @@ pub(super) async fn who(web: &Web, peer: IpAddr, headers: &HeaderMap) -> Result<
 /// # Errors
 /// Why they are not let in.
 pub(super) async fn admit(web: &Web, peer: IpAddr, user: &str, password: &str) -> Result<(), Problem> {
-    let Door::Users(check) = &web.door else { return Ok(()) };
+    if web.door.is_open() {
+        return Ok(());
+    }
     let penalty = web.logins.lock().await.penalty(peer);
     tokio::time::sleep(penalty).await;
-    if !check(user.to_owned(), Bytes::copy_from_slice(password.as_bytes())).await {
+    if !is_right(&web.control, user.to_owned(), Bytes::copy_from_slice(password.as_bytes())).await {
         web.logins.lock().await.failed(peer);
         return Err(Problem::new(StatusCode::UNAUTHORIZED, "the user name or the password is wrong"));
     }

@@ -1,18 +1,17 @@
 //! Who may use the page, and who has logged in.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Write as _};
-use std::future::Future;
+use std::fmt::Write as _;
 use std::net::IpAddr;
-use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
-use crate::broker::{Verdict, Weighed};
+use crate::broker::{Config, Verdict, Weighed};
 use crate::live::Control;
 
 /// How long a login lasts that is not used.
@@ -28,42 +27,33 @@ const FAILURES_LAST: Duration = Duration::from_secs(10 * 60);
 const PENALTY: Duration = Duration::from_millis(250);
 const PENALTY_MAXIMUM: Duration = Duration::from_secs(8);
 
-/// Looks whether a user's password is right.
-type Check = dyn Fn(String, Bytes) -> Pin<Box<dyn Future<Output = bool> + Send>> + Send + Sync;
-
-/// Who is let in.
-#[derive(Clone)]
-pub enum Door {
-    /// Anyone: the broker has no users, and is to be reached from this machine alone.
-    Open,
-    /// Users of the broker whose password is right.
-    Users(Arc<Check>),
-}
-
-impl fmt::Debug for Door {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.is_open() { "Open" } else { "Users" })
-    }
+/// Who is let in: users of the broker whose password is right; anyone for as long as it has no users, and is to be
+/// reached from this machine alone. Clones share what changes.
+#[derive(Clone, Debug)]
+pub struct Door {
+    is_open: Arc<AtomicBool>,
 }
 
 impl Door {
-    /// The door of a broker that has users, who are its own.
-    pub fn of_users(control: Control) -> Door {
-        Door::Users(Arc::new(move |user, password| {
-            let control = control.clone();
-            Box::pin(async move { is_right(&control, user, password).await })
-        }))
+    /// The door of a broker that is set up like this.
+    pub fn of(config: &Config) -> Door {
+        Door { is_open: Arc::new(AtomicBool::new(config.users.is_empty())) }
+    }
+
+    /// The broker is set up like this from now on.
+    pub fn change(&self, config: &Config) {
+        self.is_open.store(config.users.is_empty(), Ordering::Relaxed);
     }
 
     /// Whether nobody is asked for a password.
     pub fn is_open(&self) -> bool {
-        matches!(self, Door::Open)
+        self.is_open.load(Ordering::Relaxed)
     }
 }
 
 /// Whether the broker has this user with this password.
 #[allow(clippy::disallowed_methods)] // A hash is held up to for some milliseconds, in which others want their pages.
-async fn is_right(control: &Control, user: String, password: Bytes) -> bool {
+pub(super) async fn is_right(control: &Control, user: String, password: Bytes) -> bool {
     match control.ask(move |broker, _| broker.weigh_password(&user, password)).await {
         None => false,
         Some(Weighed::Known(right)) => right,

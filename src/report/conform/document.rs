@@ -122,6 +122,9 @@ pub struct Death {
     pub during: Vec<String>,
     /// Whether it was started again.
     pub restarted: bool,
+    /// Why not, if it was not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 /// Why a file is no report.
@@ -151,7 +154,8 @@ impl Document {
         let cases = reports.iter().flat_map(|report| report.cases.iter().map(|result| case(report.role, result)));
         let deaths = reports.iter().flat_map(|report| &report.deaths).map(|death| Death {
             during: death.during.iter().map(|chosen| name(chosen.case.name, chosen.version)).collect(),
-            restarted: death.restarted,
+            restarted: death.restarted.is_ok(),
+            why: death.restarted.clone().err(),
         });
         Document {
             schema: SCHEMA.to_owned(),

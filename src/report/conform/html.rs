@@ -3,6 +3,7 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::document::{CaseEntry, Document, StatementEntry};
+use super::terminal::died;
 use crate::conform::result::Verdict;
 
 /// How the page looks; colours hold in light and dark.
@@ -17,6 +18,7 @@ details details{margin-left:1.2rem;border:0}
 .pass{color:#1a7f37}.fail{color:#cf222e}.advice{color:#9a6700}.skipped,.excused{color:#888}
 table{border-collapse:collapse}td,th{padding:.1rem .6rem .1rem 0;vertical-align:top;text-align:left}
 .hex{color:#888;word-break:break-all}
+.m code{white-space:nowrap}
 .m td,.m th{border-bottom:1px solid #8884;padding:.15rem .6rem}
 ";
 
@@ -27,7 +29,14 @@ pub fn page(document: &Document) -> String {
         h1 { (title) }
         (counts(document))
         @for death in &document.deaths {
-            p.fail { "The target died during " (death.during.join(", ")) "." }
+            p.fail { (died(death)) }
+        }
+        @for verdict in [Verdict::Fail, Verdict::Advice] { (links(document, verdict)) }
+        @if document.unsettled().next().is_some() {
+            p {
+                span.v { "not shown" }
+                @for case in document.unsettled() { " " code { (case.name) } }
+            }
         }
         @for (section, entries) in sections(document) {
             h2 { (section) }
@@ -80,6 +89,19 @@ fn counts(document: &Document) -> Markup {
     }
 }
 
+/// The way to each statement of which this is said.
+fn links(document: &Document, verdict: Verdict) -> Markup {
+    let found: Vec<_> = document.statements.iter().filter(|entry| entry.verdict == verdict).collect();
+    html! {
+        @if !found.is_empty() {
+            p {
+                span.v.(word(verdict)) { (word(verdict)) }
+                @for entry in found { " " a href={ "#" (entry.id) } title=(entry.summary) { code { (entry.id) } } }
+            }
+        }
+    }
+}
+
 /// The statements by section, in their order.
 fn sections(document: &Document) -> Vec<(String, Vec<&StatementEntry>)> {
     let mut sections: Vec<(String, Vec<&StatementEntry>)> = Vec::new();
@@ -98,7 +120,7 @@ fn statement(document: &Document, entry: &StatementEntry) -> Markup {
     html! {
         details id=(entry.id) open[entry.verdict == Verdict::Fail] {
             summary {
-                span.v class=(word(entry.verdict)) { (word(entry.verdict)) } " "
+                span.v.(word(entry.verdict)) { (word(entry.verdict)) } " "
                 code { (entry.id) } " " (entry.summary)
             }
             p { (entry.level) @if let Some(why) = &entry.why { ": " (why) } }
@@ -117,7 +139,7 @@ fn case_details(case: &CaseEntry) -> Markup {
     html! {
         details open[case.verdict == Verdict::Fail] {
             summary {
-                span.v class=(word(case.verdict)) { (word(case.verdict)) } " "
+                span.v.(word(case.verdict)) { (word(case.verdict)) } " "
                 code { (case.name) } " (" (case.role) ", " (case.milliseconds) " ms)"
             }
             @if let Some(expected) = &case.expected { p { "expected: " (expected) } }

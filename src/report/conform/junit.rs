@@ -6,7 +6,7 @@ use std::time::Duration;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use super::document::{Document, StatementEntry};
-use super::terminal::finding;
+use super::terminal::{died, finding};
 use crate::conform::result::Verdict;
 
 /// The results as JUnit XML. Advice is a success with its words in the output, unless `strict`.
@@ -29,7 +29,7 @@ pub fn junit(document: &Document, strict: bool) -> String {
         let mut suite = TestSuite::new("target");
         for death in &document.deaths {
             let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
-            status.set_message(format!("the target died during {}", death.during.join(", ")));
+            status.set_message(died(death));
             suite.add_test_case(TestCase::new("the target stays alive", status));
         }
         report.add_test_suite(suite);

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::document::Document;
 use super::junit::plain;
-use super::terminal::finding;
+use super::terminal::{died, finding};
 use crate::conform::result::Verdict;
 
 /// The results as Markdown: the count, then each finding, folded.
@@ -22,7 +22,7 @@ pub fn markdown(document: &Document) -> String {
         of(Verdict::Excused)
     );
     for death in &document.deaths {
-        let _ = writeln!(text, "**The target died** during {}.\n", death.during.join(", "));
+        let _ = writeln!(text, "❌ {}\n", died(death));
     }
     for entry in &document.statements {
         let mark = match entry.verdict {

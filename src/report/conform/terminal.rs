@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::document::{CaseEntry, Document, StatementEntry};
+use super::document::{CaseEntry, Death, Document, StatementEntry};
 use crate::conform::result::Verdict;
 use crate::report::terminal::{bad, good};
 
@@ -28,12 +28,21 @@ pub fn terminal(document: &Document, strict: bool) -> String {
         again(&mut text, document, &case.name);
     }
     for death in &document.deaths {
-        let end = if death.restarted { "it was started again" } else { "what was left was not tried" };
-        let _ = writeln!(text, "{} the target died during {}; {end}", bad("DIED"), death.during.join(", "));
+        let _ = writeln!(text, "{} {}", bad("DIED"), died(death));
     }
     skipped(&mut text, document);
     text.push_str(&count(document, strict));
     text
+}
+
+/// What is said of a target that died.
+pub(super) fn died(death: &Death) -> String {
+    let end = match &death.why {
+        _ if death.restarted => "it was started again".to_owned(),
+        Some(why) => format!("what was left was not tried: {why}"),
+        None => "what was left was not tried".to_owned(),
+    };
+    format!("the target died during {}; {end}", death.during.join(", "))
 }
 
 /// One statement that was broken, or kept in a way that is not advisable.

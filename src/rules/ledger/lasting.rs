@@ -18,14 +18,19 @@ const WITHIN_RECEIVE_MAXIMUM: Names = ["", "v5/MQTT-3.3.4-7"];
 impl Ledger<'_> {
     /// Time has passed: sessions have ended, wills are due.
     pub(super) fn pass_time(&mut self) {
+        if self.now < self.due {
+            return;
+        }
         self.wills_in_time();
         let over: Vec<Text> = self
             .sessions
             .iter()
             .filter(|(_, session)| session.alive && session.is_over(self.now, Duration::ZERO))
+            .filter(|(client_id, _)| !self.is_returning(client_id))
             .map(|(client_id, _)| client_id.clone())
             .collect();
         over.iter().for_each(|client_id| self.session_ended(client_id, self.place));
+        self.due = self.sessions.values().filter_map(Session::next_due).min().unwrap_or(NEVER);
     }
 
     /// A session is over, as what happened at `since` had it. Its will does not wait any longer.
@@ -112,7 +117,10 @@ impl Ledger<'_> {
         let now = self.now;
         let Some(line) = self.links.get_mut(&link) else { return };
         line.open[0] = false;
-        let (Some(client_id), true) = (line.client_id.clone(), line.accepted) else { return };
+        let Some(client_id) = line.client_id.clone() else { return };
+        if !line.accepted {
+            return self.perhaps_taken_up(link, client_id);
+        }
         let waited = now.since(line.heard);
         let keep_alive = line.keep_alive;
         match cause {
@@ -135,6 +143,17 @@ impl Ledger<'_> {
         if self.sessions.get(&client_id).is_some_and(|session| session.link == Some(link)) {
             self.left(link, &client_id, cause);
         }
+    }
+
+    /// Unless a CONNACK refused it: whether the broker took up a session for a connection that ended before it was answered,
+    /// nobody knows.
+    fn perhaps_taken_up(&mut self, link: LinkId, client_id: Text) {
+        let Some(line) = self.links.get(&link).filter(|line| !line.refused) else { return };
+        let Some(connect) = &line.connect else { return };
+        let session = self.sessions.entry(client_id).or_insert_with(|| Session::new(connect.version));
+        (session.doubtful, session.left) = (true, None);
+        let wills = session.will.take().into_iter().chain(connect.will.as_ref().map(super::wills::Will::new));
+        wills.for_each(|will| self.wills.perhaps_due(&will, connect.version));
     }
 
     /// Was there a reason to close a connection for what its client sent?
@@ -184,6 +203,7 @@ impl Ledger<'_> {
         let Some(session) = self.sessions.get_mut(client_id) else { return };
         session.link = None;
         session.left = Some((now, now));
+        self.due = now;
         if let Some(goodbye) = goodbye {
             if let Some(expiry) = goodbye.properties.session_expiry_interval()
                 && session.expiry != Some(Duration::ZERO)
@@ -227,12 +247,13 @@ impl Ledger<'_> {
                 session.clear();
             }
             // A promise that had not reached the disk was none.
-            session.doubtful = now.since(session.taken_up) < SLACK;
+            session.doubtful |= now.since(session.taken_up) < SLACK;
             session.retained.iter_mut().for_each(|(_, sent)| sent.clear());
         }
     }
 
     pub(super) fn broker_is_back(&mut self) {
+        self.due = self.now;
         for session in self.sessions.values_mut() {
             if let Some((_, latest)) = &mut session.left
                 && *latest == NEVER
@@ -250,6 +271,12 @@ impl Session {
             (Some((_, latest)), Some(expiry)) => now.since(latest) > expiry + spare,
             _ => false,
         }
+    }
+
+    /// When its time is over, or its will is due, whatever is first.
+    fn next_due(&self) -> Option<Time> {
+        let end = self.left.zip(self.expiry).filter(|_| self.alive).map(|((_, latest), expiry)| latest + expiry);
+        end.into_iter().chain(self.will.as_ref().and_then(super::wills::Will::due)).min()
     }
 
     /// Whether its time may be over.

@@ -70,6 +70,8 @@ struct Ledger<'a> {
     circumstances: Circumstances,
     place: usize,
     now: Time,
+    /// Before this moment no session ends and no will is due.
+    due: Time,
     links: BTreeMap<LinkId, Line>,
     sessions: BTreeMap<Text, Session>,
     clients: BTreeMap<Name, Own>,
@@ -93,6 +95,7 @@ struct Line {
     /// When and where CONNECT reached the broker.
     asked: (Time, usize),
     accepted: bool,
+    refused: bool,
     /// Open at the broker, at the client.
     open: [bool; 2],
     /// When the last packet reached the broker.
@@ -135,6 +138,8 @@ struct Session {
     expiry: Option<Duration>,
     limited: bool,
     subscriptions: BTreeMap<String, Subscription>,
+    /// Those that were ended: what they brought may still be on its way.
+    former: Vec<Subscription>,
     /// Where a subscription was last asked for, or changed.
     changed: usize,
     /// Filters for which retained messages are due, with the topics that were sent for each.
@@ -284,6 +289,7 @@ impl Ledger<'_> {
                 let expiry = connack.properties.session_expiry_interval();
                 self.accepted(transfer.link, connack.session_present, expiry);
             }
+            Packet::ConnAck(_) => line.refused = true,
             Packet::Disconnect(disconnect) => line.told = Some(disconnect.reason),
             Packet::SubAck(suback) => {
                 let asked = line.requests.remove(&suback.packet_identifier.get());
@@ -313,9 +319,8 @@ impl Ledger<'_> {
                 let session = client_id.and_then(|client_id| self.sessions.get_mut(&client_id));
                 if let (Some(Packet::Unsubscribe(unsubscribe)), Some(session)) = (asked, session) {
                     session.changed = place;
-                    for filter in &unsubscribe.filters {
-                        session.subscriptions.remove(filter.as_str());
-                    }
+                    let ended = unsubscribe.filters.iter().filter_map(|it| session.subscriptions.remove(it.as_str()));
+                    session.former.extend(ended);
                 }
             }
             Packet::Publish(publish) => self.copy(transfer.link, &publish),
@@ -444,6 +449,7 @@ impl Line {
             client_id: None,
             asked: (now, 0),
             accepted: false,
+            refused: false,
             open: [true; 2],
             heard: now,
             keep_alive: Duration::ZERO,
@@ -478,6 +484,7 @@ impl Session {
             expiry: None,
             limited: false,
             subscriptions: BTreeMap::new(),
+            former: Vec::new(),
             changed: 0,
             retained: Vec::new(),
             as_published: Vec::new(),
@@ -515,6 +522,12 @@ impl Session {
         self.subscriptions.values().filter(|subscription| subscription.target.filter().matches(topic))
     }
 
+    /// How many copies of one message on this topic it may be sent.
+    fn copies(&self, topic: &TopicName) -> usize {
+        let former = self.former.iter().filter(|subscription| subscription.target.filter().matches(topic));
+        self.matching(topic).count() + former.count()
+    }
+
     /// The client answered what the broker began, or went on with what it began itself.
     fn answered(&mut self, ack: &Ack) {
         let identifier = ack.packet_identifier.get();
@@ -540,6 +553,7 @@ impl Session {
     /// All that it holds is gone.
     fn clear(&mut self) {
         self.subscriptions.clear();
+        self.former.clear();
         self.retained.clear();
         self.as_published.clear();
         self.sent.clear();

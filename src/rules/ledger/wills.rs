@@ -32,6 +32,10 @@ impl Will {
             due: None,
         }
     }
+
+    pub(super) fn due(&self) -> Option<Time> {
+        self.due
+    }
 }
 
 /// What wills have been due, and whom they are owed to.
@@ -68,6 +72,12 @@ struct Owed {
 impl Wills {
     pub(super) fn known(&mut self, will: &Will, version: Version) {
         self.allowed.entry(will.key.clone()).or_insert(Allowed { times: 0, version }).version = version;
+    }
+
+    /// It may be published, or be void.
+    pub(super) fn perhaps_due(&mut self, will: &Will, version: Version) {
+        self.known(will, version);
+        self.allow(&will.key);
     }
 
     /// It may be published once more.
@@ -108,7 +118,7 @@ impl Ledger<'_> {
     }
 
     /// Whether a CONNECT with this client identifier has come that is not answered yet.
-    fn is_returning(&self, client_id: &Text) -> bool {
+    pub(super) fn is_returning(&self, client_id: &Text) -> bool {
         let asks = |line: &super::Line| line.open[0] && !line.accepted && line.client_id.as_ref() == Some(client_id);
         self.links.values().any(asks)
     }

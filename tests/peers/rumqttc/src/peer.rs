@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::{Broker, Outcome, expect, short};
 
 /// For whatever must come.
-const PATIENCE: Duration = Duration::from_secs(4);
+const PATIENCE: Duration = Duration::from_secs(10);
 const PACKET_SIZE: u32 = 4 * 1024 * 1024;
 
 /// How a client differs from the usual: a clean one, with the right password.
