@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use mutants::tools::{alter, change, patch};
+use mutants::tools::{alter, change, patch, swallow, without};
 use mutants::{Kind, Mutant};
-use simrun::codec::{Packet, Property, Publish, Text, Value, Version};
+use simrun::codec::{AckKind, Packet, Property, Publish, Qos, Text, Value, Version};
 use simrun::conform::coverage::cover;
 use simrun::conform::relay::Tamper;
 use simrun::conform::result::{Report, StatementResult, Verdict};
@@ -170,4 +170,138 @@ fn a_user_property_beside_those_given_is_advice() {
     });
     let (failed, advised) = (found(&report, Verdict::Fail).0, found(&report, Verdict::Advice).0);
     assert_eq!((failed, advised), (vec![], vec!["v5/MQTT-3.1.3-10", "v5/MQTT-3.3.2-17", "v5/MQTT-3.3.2-18"]));
+}
+
+/// What a case needs beside what it claims is no breach of the claim: a fault there is another statement's, and nothing is
+/// shown.
+#[test]
+fn a_fault_beside_the_claim_is_not_held_against_it() {
+    type Row = (&'static [&'static str], fn() -> Box<dyn Tamper>, &'static [&'static str]);
+    let rows: [Row; 9] = [
+        // What must be refused is accepted.
+        (&["v3.1.1/refusal_ends_the_connection", "v3.1.1/codes_of_refusals"], || accepts_no_client_id(), &[]),
+        // What comes again has no DUP.
+        (
+            &["v3.1.1/qos_1_pending_until_puback", "v3.1.1/qos_2_pending_until_pubrec"],
+            || messages(|publish| publish.dup = false),
+            &["v3.1.1/MQTT-3.3.1-1"],
+        ),
+        // Nothing comes again.
+        (
+            &["order_across_a_cut", "begun_publish_does_not_expire"],
+            || swallow(Way::Down, |_, packet| matches!(packet, Packet::Publish(publish) if publish.dup)),
+            &[],
+        ),
+        (&["publish_ends_with_pubrel", "begun_pubrel_does_not_expire"], || lost_once_resumed(AckKind::PubRel), &[]),
+        // All messages come at QoS 0.
+        (
+            &["will_qos", "pending_packets_come_again"],
+            || {
+                messages(|publish| {
+                    (publish.qos, publish.packet_identifier, publish.dup) = (Qos::AtMostOnce, None, false);
+                })
+            },
+            &[],
+        ),
+        // There is no answer.
+        (
+            &["pubcomp_codes", "unsuback_codes"],
+            || {
+                swallow(Way::Down, |_, packet| match packet {
+                    Packet::UnsubAck(_) => true,
+                    Packet::Ack(ack) => ack.kind == AckKind::PubComp && ack.packet_identifier.get() == 0xFFFF,
+                    _ => false,
+                })
+            },
+            &[],
+        ),
+        // A session ends with its connection.
+        (
+            &["v5/session_lasts_while_connected"],
+            || {
+                change(Way::Up, |_, packet| {
+                    if let Packet::Connect(connect) = packet {
+                        connect.properties = without(&connect.properties, Property::SessionExpiryInterval);
+                    }
+                })
+            },
+            &[],
+        ),
+        // PUBREL is not answered after a cut.
+        (&["pubcomp_for_an_expired_message"], || lost_once_resumed(AckKind::PubComp), &[]),
+        // A retained message comes that nobody asked for.
+        (&["v3.1.1/retained_with_its_qos"], || brings_another(), &["v3.1.1/MQTT-3.3.2-3"]),
+    ];
+    let mut wrong = Vec::new();
+    for (cases, make, broken) in rows {
+        let (statements, failed) = found(&report_of(cases, make), Verdict::Fail);
+        if statements != broken || !failed.is_empty() {
+            wrong.push((cases, statements, failed));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// The same of clients: who keeps no note at all of what came at QoS 2, and who sends PUBREL for what was refused.
+#[test]
+fn a_fault_of_a_client_beside_the_claim_is_not_held_against_it() {
+    let named = |name: &str| mutants::all().find(|mutant| mutant.name == name).expect("a mutant");
+    let rows: [(&Mutant, &[&str]); 2] = [
+        (
+            named("repeats at QoS 2 are passed on"),
+            &["session_outlives_connections", "session_lasts_as_long_as_the_connection"],
+        ),
+        (named("PUBREC that refuses brings PUBREL"), &["client_failing_acks_settle"]),
+    ];
+    for (mutant, cases) in rows {
+        let Kind::Client(make) = mutant.kind else { panic!("{} is no client", mutant.name) };
+        let cases: Vec<_> = cases.iter().map(|name| Selection::Case(None, (*name).to_owned())).collect();
+        let client = OurClient { tamper: Some(Arc::new(make)) };
+        let report = check_our_client(&client, &choose(Role::Client, &cases), |_| true, |_| {}).expect("it runs");
+        assert_eq!(found(&report, Verdict::Fail).1, Vec::<&str>::new(), "{}", mutant.name);
+    }
+}
+
+/// Changes what the broker publishes.
+fn messages(mut change_it: impl FnMut(&mut Publish) + Send + 'static) -> Box<dyn Tamper> {
+    change(Way::Down, move |_, packet| {
+        if let Packet::Publish(publish) = packet {
+            change_it(publish);
+        }
+    })
+}
+
+/// The broker takes a client without an identifier for one with a clean session.
+fn accepts_no_client_id() -> Box<dyn Tamper> {
+    change(Way::Up, |_, packet| {
+        if let Packet::Connect(connect) = packet {
+            connect.clean_start |= connect.client_id.is_empty();
+        }
+    })
+}
+
+/// The broker's packets of this kind are lost on a connection that resumes a session.
+fn lost_once_resumed(kind: AckKind) -> Box<dyn Tamper> {
+    let mut resumed = false;
+    alter(move |version, way, packet, onward| {
+        resumed |= matches!(&packet, Packet::ConnAck(connack) if connack.session_present);
+        let wanted = matches!(&packet, Packet::Ack(ack) if ack.kind == kind);
+        if !(resumed && wanted && way == Way::Down) {
+            onward.packet(version, way, &packet);
+        }
+    })
+}
+
+/// Before each retained message comes one on another topic.
+fn brings_another() -> Box<dyn Tamper> {
+    alter(|version, way, packet, onward| {
+        if let (Way::Down, Packet::Publish(publish)) = (way, &packet)
+            && publish.retain
+            && let Some(path) = publish.topic.as_str().strip_suffix("/two")
+        {
+            let topic = Text::try_from(format!("{path}/one")).expect("a topic");
+            onward.packet(version, way, &Packet::Publish(Publish { topic, retain: true, ..Publish::default() }));
+        }
+        onward.packet(version, way, &packet);
+    })
 }

@@ -243,6 +243,15 @@ impl Wire {
         }
     }
 
+    /// For a packet that must have one of its codes: with another one it is no packet, and that is a failure. That none came
+    /// belongs to the set-up.
+    ///
+    /// # Errors
+    /// [`Stop::Failed`] after garbage, else [`Stop::Setup`].
+    pub fn or_garbage<T>(&self, came: Result<T, Failure>) -> Result<T, Stop> {
+        came.map_err(if self.garbage().is_some() { Stop::Failed } else { Stop::Setup })
+    }
+
     /// The CONNACK of 5.0 that refuses, if that is what came in place of a packet of this version.
     pub fn refusal_of_5_0(&self) -> Option<ConnAck> {
         let Some(End::Garbage { frame, .. }) = &self.end else { return None };

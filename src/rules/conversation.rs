@@ -28,8 +28,11 @@ struct Session {
     judged: Exchanges,
     opposite: Exchanges,
     filters: Filters,
-    /// With which packet identifiers the judged client has ever begun an exchange, in this session and those before it.
+    /// With which packet identifiers the judged side is known to have begun an exchange before: a client ever, a server in a
+    /// session that it denies.
     used: BTreeSet<u16>,
+    /// It was begun without a clean session: in 3.1.1 it has no end.
+    lasting: bool,
 }
 
 /// Topic filters that a client has asked for. What it has asked to end stays: messages may still be on their way.
@@ -164,7 +167,7 @@ impl Conversation {
         self.lost.get(&identifier)
     }
 
-    /// Whether the judged client has ever begun an exchange with this packet identifier.
+    /// Whether the judged side is known to have begun an exchange with this packet identifier before.
     pub(super) fn has_used(&self, identifier: u16) -> bool {
         self.session.borrow().used.contains(&identifier)
     }
@@ -233,6 +236,13 @@ impl Conversation {
         let unseen = session_present && stored.is_none();
         self.session = match stored {
             Some(session) if session_present => session,
+            // A server of 3.1.1 that denies a session without end breaks 3.2.2-2 or 4.1.0-1, and what it still sends of that
+            // session nothing else.
+            Some(session) if self.is_3_1_1_to_stay() && session.borrow().lasting => {
+                let before = session.borrow();
+                let used = before.judged.keys().copied().collect();
+                Rc::new(RefCell::new(Session { filters: before.filters.clone(), used, ..Session::default() }))
+            }
             Some(session) if self.role == Role::Client => {
                 let before = session.borrow();
                 self.lost = before.judged.clone();
@@ -241,7 +251,14 @@ impl Conversation {
             _ => Rc::default(),
         };
         self.session.borrow_mut().join(early, unseen);
+        self.session.borrow_mut().lasting = self.is_3_1_1_to_stay();
         sessions.stored.insert(owner, self.session.clone());
+    }
+
+    /// Whether a server is judged that serves 3.1.1 without a clean session.
+    fn is_3_1_1_to_stay(&self) -> bool {
+        let to_stay = |connect: &Connect| connect.version == Version::V3_1_1 && !connect.clean_start;
+        self.role == Role::Server && self.connect.as_deref().is_some_and(to_stay)
     }
 
     fn publish(&mut self, side: Side, publish: &Publish) {

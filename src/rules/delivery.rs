@@ -55,9 +55,13 @@ fn exchanges(look: fn(&Conversation, &Publish, Option<&Step>) -> Judgement) -> W
 /// What begins an exchange has DUP 0. What is repeated of a session that is over begins none.
 fn first(so_far: &Conversation, publish: &Publish, step: Option<&Step>) -> Judgement {
     let lost = publish.packet_identifier.and_then(|identifier| so_far.lost(identifier.get()));
+    let repeated = match lost {
+        Some(Step::Published(earlier)) => same_message(earlier, publish),
+        Some(Step::Received | Step::Released) => publish.qos == Qos::ExactlyOnce,
+        None => false,
+    };
     match step {
-        None if so_far.restarted => Silent,
-        None if matches!(lost, Some(Step::Published(earlier)) if same_message(earlier, publish)) => Silent,
+        None if so_far.restarted || repeated => Silent,
         None => Judgement::of(!publish.dup, || "DUP on a message that was not sent before".to_owned()),
         Some(_) => Silent,
     }

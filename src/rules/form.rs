@@ -233,17 +233,13 @@ fn of_publish(publish: &Publish, names: &mut Vec<&str>) {
 
 /// The statements that a packet breaks that the decoder refuses.
 pub(super) fn broken(role: Role, version: Version, fault: Fault, bytes: &Bytes) -> Vec<&'static str> {
-    let mut names = Vec::new();
-    let name = format!("{}/{}", super::statements::spelling(version), fault.statement(version));
-    if let Some(id) = Id::named(&name).filter(|id| binds(role, *id)) {
-        names.push(id.name());
-    }
     let packet = bytes.first().and_then(|first| PacketType::from_number(first >> 4));
     let more: &[&str] = match (fault, packet) {
         (Fault::FlagsReserved | Fault::PubRelFlags | Fault::SubscribeFlags | Fault::UnsubscribeFlags, _)
         | (Fault::DisconnectFlags | Fault::AuthFlags, _) => &["v3.1.1/MQTT-2.2.2-1", "v5/MQTT-2.1.3-1"],
         (Fault::DupAtQos0, _) => &["v3.1.1/MQTT-4.3.1-1", "v5/MQTT-4.3.1-1"],
         (Fault::TopicWildcard, _) => &["v3.1.1/MQTT-4.7.1-1", "v5/MQTT-4.7.0-1"],
+        (Fault::TopicMissing, _) => &["v5/MQTT-4.7.3-1"],
         (Fault::NullCharacter, Some(PacketType::Publish)) => &["v3.1.1/MQTT-4.7.3-2", "v5/MQTT-4.7.3-2"],
         (Fault::NotUtf8, Some(PacketType::Publish)) => &["v3.1.1/MQTT-3.3.2-1", "v5/MQTT-3.3.2-1"],
         (Fault::CutOff | Fault::TrailingBytes, Some(PacketType::Connect)) => {
@@ -254,7 +250,13 @@ pub(super) fn broken(role: Role, version: Version, fault: Fault, bytes: &Bytes) 
         (Fault::NotUtf8, Some(PacketType::Unsubscribe)) => &["v3.1.1/MQTT-3.10.3-1", "v5/MQTT-3.10.3-1"],
         _ => &[],
     };
-    names.extend(more);
+    let mut names = more.to_vec();
+    let name = format!("{}/{}", super::statements::spelling(version), fault.statement(version));
+    // The statement on errors of all kinds is for those that no other names.
+    let is_named = version == Version::V5 && fault == Fault::TopicMissing;
+    if let Some(id) = Id::named(&name).filter(|id| binds(role, *id) && !is_named) {
+        names.push(id.name());
+    }
     names
 }
 

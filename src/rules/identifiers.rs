@@ -16,11 +16,8 @@ pub(super) const RULES: &[Rule] = &[
     Rule { role: Role::Client, statements: &["v3.1.1/MQTT-2.3.1-6", "v5/MQTT-2.2.1-5"], watch: echo },
     Rule { role: Role::Server, statements: &["v3.1.1/MQTT-3.3.4-1", "v5/MQTT-3.3.4-1"], watch: answer_by_qos },
     Rule { role: Role::Client, statements: &["v3.1.1/MQTT-3.3.4-1", "v5/MQTT-3.3.4-1"], watch: answer_by_qos },
-    Rule {
-        role: Role::Server,
-        statements: &["v3.1.1/MQTT-2.3.1-7", "v3.1.1/MQTT-3.8.4-2", "v5/MQTT-2.2.1-6", "v5/MQTT-3.8.4-2"],
-        watch: answers_a_request,
-    },
+    Rule { role: Role::Server, statements: &["v3.1.1/MQTT-2.3.1-7", "v5/MQTT-2.2.1-6"], watch: answers_a_request },
+    Rule { role: Role::Server, statements: &["v3.1.1/MQTT-3.8.4-2", "v5/MQTT-3.8.4-2"], watch: answers_subscribe },
     Rule { role: Role::Server, statements: &["v3.1.1/MQTT-3.8.4-5", "v5/MQTT-3.8.4-6"], watch: one_code_per_filter },
 ];
 
@@ -129,8 +126,20 @@ fn answer_by_qos() -> Watch {
 
 /// SUBACK and UNSUBACK name a request that waits for them.
 fn answers_a_request() -> Watch {
-    Box::new(|so_far, saw| {
+    answers(|packet| matches!(packet, Packet::SubAck(_) | Packet::UnsubAck(_)))
+}
+
+/// SUBACK names a SUBSCRIBE that waits for it.
+fn answers_subscribe() -> Watch {
+    answers(|packet| matches!(packet, Packet::SubAck(_)))
+}
+
+fn answers(wanted: fn(&Packet) -> bool) -> Watch {
+    Box::new(move |so_far, saw| {
         let Saw::Packet(Side::Judged, packet, _) = saw else { return Silent };
+        if !wanted(packet) {
+            return Silent;
+        }
         let (identifier, is_subscribe) = match packet {
             Packet::SubAck(suback) => (suback.packet_identifier, true),
             Packet::UnsubAck(unsuback) => (unsuback.packet_identifier, false),

@@ -223,10 +223,25 @@ impl Recorder {
     }
 }
 
-/// The version that a CONNECT asks for.
+/// The version that a CONNECT asks for, also if something behind that is broken.
 fn asked_version(packet: &Bytes) -> Option<Version> {
-    match decode(Version::V5, packet) {
-        Ok(Packet::Connect(connect)) => Some(connect.version),
-        _ => None,
+    if let Ok(Packet::Connect(connect)) = decode(Version::V5, packet) {
+        return Some(connect.version);
+    }
+    let length = packet.get(1..)?.iter().take_while(|byte| **byte >= 0x80).count() + 1;
+    let asks = packet[0] >> 4 == 1 && packet.get(1 + length..)?.starts_with(b"\0\x04MQTT\x05");
+    asks.then_some(Version::V5)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broken_connect_tells_its_version() {
+        let connect = |level| [b"\x10\x0c\0\x04MQTT", &[level, 0x03, 0, 0, 0, 0][..]].concat().into();
+        assert_eq!(asked_version(&connect(5)), Some(Version::V5));
+        assert_eq!(asked_version(&connect(4)), None);
+        assert_eq!([&b"\x10"[..], b"", b"\x10\xff"].map(|bytes| asked_version(&bytes.into())), [None; 3]);
     }
 }

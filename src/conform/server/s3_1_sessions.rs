@@ -130,7 +130,7 @@ async fn clean_start_rules(lab: &mut Lab) -> Outcome {
         wire.subscribe(lab.topic("fence"), Qos::AtMostOnce).await.setup()?;
         publisher.publish(lab.publish("t", "to the subscription", Qos::AtMostOnce)).await.setup()?;
         publisher.publish(lab.publish("fence", "sentinel", Qos::AtMostOnce)).await.setup()?;
-        let heard = wire.messages_until(b"sentinel").await?.len();
+        let heard = wire.messages_until(b"sentinel").await.setup()?.len();
         same("messages up to the sentinel", heard, 1 + usize::from(resumed)).about(what)?;
         drop(older);
         wire.leave().await.setup()?;

@@ -125,8 +125,12 @@ async fn no_will_without_will(lab: &mut Lab) -> Outcome {
 /// Wills are published at QoS 0, 1 and 2, as their CONNECT says.
 async fn will_qos(lab: &mut Lab) -> Outcome {
     let mut watcher = watcher(lab).await?;
+    let mut publisher = lab.client("p").await?;
     for qos in [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce] {
         if qos <= lab.abilities().maximum_qos {
+            // Other messages keep their QoS.
+            publisher.publish(lab.publish("will", "no will", qos)).await.setup()?;
+            same("QoS", watcher.take_message().await.setup()?.qos, qos).setup()?;
             mortal(lab, "a", Will { qos, ..will(lab, "gone") }).await?.cut().await;
             same("QoS", watcher.take_message().await?.qos, qos)?;
         }

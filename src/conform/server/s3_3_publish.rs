@@ -149,7 +149,12 @@ async fn retained_with_its_qos(lab: &mut Lab) -> Outcome {
     }
     for (topic, qos) in [("one", AtLeastOnce), ("two", ExactlyOnce)] {
         let mut hall = lab.subscriber(topic, topic, ExactlyOnce).await?;
-        same("a retained message at", hall.take_message().await?.qos, qos)?;
+        let mut kept = hall.take_message().await?;
+        if kept.topic.as_str() != lab.topic(topic) {
+            // That the other one comes too is another matter.
+            kept = hall.take_message().await?;
+        }
+        same("a retained message at", kept.qos, qos)?;
     }
     Ok(())
 }

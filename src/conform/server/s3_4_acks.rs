@@ -88,7 +88,8 @@ async fn pubcomp_codes(lab: &mut Lab) -> Outcome {
     let mut wire = lab.client("switch").await?;
     wire.publish(lab.publish("light", "on", ExactlyOnce)).await?;
     wire.send_ack(AckKind::PubRel, UNKNOWN).await.setup()?;
-    wire.ack(AckKind::PubComp, UNKNOWN).await?;
+    let pubcomp = wire.ack(AckKind::PubComp, UNKNOWN).await;
+    wire.or_garbage(pubcomp)?;
     Ok(())
 }
 

@@ -63,6 +63,12 @@ async fn begin_exchange(lab: &Lab, wire: &mut Wire) -> Result<PacketIdentifier, 
 async fn session_lasts_while_connected(lab: &mut Lab) -> Outcome {
     lab.needs_qos(ExactlyOnce)?;
     let connect = || with_expiry(lab, 2);
+    let back = || Connect { clean_start: false, ..connect() };
+    // What ends with its connection was not dropped while that stood.
+    let outlives = lab.is_v5() && lab.abilities().sessions && {
+        lab.join(connect()).await?.0.cut().await;
+        lab.join(back()).await?.1.session_present
+    };
     let (mut hall, _) = lab.join(connect()).await?;
     hall.subscribe(lab.topic("light"), ExactlyOnce).await.setup()?;
     let mut switch = lab.client("switch").await?;
@@ -79,9 +85,9 @@ async fn session_lasts_while_connected(lab: &mut Lab) -> Outcome {
     hall.send_ack(AckKind::PubComp, from_broker).await.setup()?;
     switch.publish(lab.publish("light", "second", ExactlyOnce)).await.setup()?;
     hall.messages_until(b"second").await?;
-    if lab.is_v5() && lab.abilities().sessions {
+    if outlives {
         hall.cut().await;
-        let (_, connack) = lab.join(Connect { clean_start: false, ..connect() }).await?;
+        let (_, connack) = lab.join(back()).await?;
         ensure(connack.session_present, "CONNACK with Session Present 1", "CONNACK with Session Present 0")?;
     }
     Ok(())
@@ -176,7 +182,9 @@ async fn pending_packets_come_again(lab: &mut Lab) -> Outcome {
     let mut sent = Vec::new();
     for qos in [ExactlyOnce, AtLeastOnce, ExactlyOnce] {
         switch.publish(lab.publish("light", "on", qos)).await.setup()?;
-        sent.push(hall.message().await.setup()?.packet_identifier.unwrap_or(PacketIdentifier::MIN));
+        let message = hall.message().await.setup()?;
+        same("QoS", message.qos, qos).setup()?;
+        sent.push(message.packet_identifier.unwrap_or(PacketIdentifier::MIN));
     }
     // Clients acknowledge in order [MQTT-4.6.0-3].
     hall.send_ack(AckKind::PubRec, sent[0]).await.setup()?;

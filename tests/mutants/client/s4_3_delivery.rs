@@ -7,7 +7,7 @@ use simrun::trace::Way;
 
 use super::{client, instead, is_ack, is_at, loses, publishes};
 use crate::mutants::Mutant;
-use crate::mutants::tools::{alter, encoded, swallow, swap};
+use crate::mutants::tools::{alter, change, encoded, swallow, swap};
 
 pub const MUTANTS: &[Mutant] = &[
     client("QoS 0 is sent twice", &["v3.1.1/MQTT-4.3.1-1", "v5/MQTT-4.3.1-1"], || {
@@ -43,6 +43,15 @@ pub const MUTANTS: &[Mutant] = &[
             )
         },
     ),
+    client("PUBREC that refuses brings PUBREL", &["v5/MQTT-4.3.3-4"], || {
+        change(Way::Down, |_, packet| {
+            if let Packet::Ack(ack) = packet
+                && ack.kind == AckKind::PubRec
+            {
+                ack.reason = Reason::Success;
+            }
+        })
+    }),
     client("there is no PUBREL", &["v5/MQTT-4.3.3-4"], || loses(AckKind::PubRel)),
     client(
         "PUBREL is not sent again",

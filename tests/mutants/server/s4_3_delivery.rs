@@ -44,13 +44,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "no PUBLISH comes again",
-        breaks: &[
-            "v3.1.1/MQTT-4.3.2-1",
-            "v3.1.1/MQTT-4.3.3-1",
-            "v5/MQTT-4.3.2-3",
-            "v5/MQTT-4.3.3-3",
-            "v5/MQTT-4.3.3-7",
-        ],
+        breaks: &["v3.1.1/MQTT-4.3.2-1", "v3.1.1/MQTT-4.3.3-1", "v5/MQTT-4.3.2-3", "v5/MQTT-4.3.3-3"],
         via: &[],
         kind: Kind::Broker(|| swallow(Way::Down, |_, packet| matches!(packet, Packet::Publish(p) if p.dup))),
     },
@@ -62,7 +56,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "no PUBREL comes again",
-        breaks: &["v3.1.1/MQTT-4.3.3-1", "v5/MQTT-4.3.3-5", "v5/MQTT-4.3.3-7"],
+        breaks: &["v3.1.1/MQTT-4.3.3-1", "v5/MQTT-4.3.3-5"],
         via: &[],
         kind: Kind::Broker(|| {
             // On a connection that brought no PUBREC.
@@ -77,6 +71,31 @@ pub const MUTANTS: &[Mutant] = &[
                     }
                 }
                 if !again {
+                    onward.packet(version, way, &packet);
+                }
+            })
+        }),
+    },
+    Mutant {
+        name: "a PUBLISH that has expired does not come again",
+        breaks: &["v5/MQTT-4.3.3-7"],
+        via: &["begun_publish_does_not_expire"],
+        kind: Kind::Broker(|| {
+            swallow(Way::Down, |_, packet| matches!(packet, Packet::Publish(p) if p.dup && &p.payload[..] == b"brief"))
+        }),
+    },
+    Mutant {
+        name: "the PUBREL of what has expired does not come again",
+        breaks: &["v5/MQTT-4.3.3-7"],
+        via: &["begun_pubrel_does_not_expire"],
+        kind: Kind::Broker(|| {
+            // The second of those that come again.
+            let mut resumed = false;
+            let mut pubrels = 0;
+            alter(move |version, way, packet, onward| {
+                resumed |= matches!(&packet, Packet::ConnAck(connack) if connack.session_present);
+                pubrels += usize::from(way == Way::Down && is_ack(&packet, AckKind::PubRel));
+                if !(resumed && pubrels == 2 && is_ack(&packet, AckKind::PubRel)) {
                     onward.packet(version, way, &packet);
                 }
             })
@@ -183,7 +202,7 @@ pub const MUTANTS: &[Mutant] = &[
     // --- order
     Mutant {
         name: "every other message comes late",
-        breaks: &["v3.1.1/MQTT-4.6.0-5", "v3.1.1/MQTT-4.6.0-6", "v5/MQTT-4.6.0-5", "v5/MQTT-4.6.0-6"],
+        breaks: &["v3.1.1/MQTT-4.6.0-5", "v5/MQTT-4.6.0-5", "v5/MQTT-4.6.0-6"],
         via: &[],
         kind: Kind::Broker(|| {
             later(
@@ -191,6 +210,30 @@ pub const MUTANTS: &[Mutant] = &[
                 Duration::from_millis(50),
                 |packet| matches!(packet, Packet::Publish(p) if p.payload.get(1).is_some_and(|number| number % 2 == 0)),
             )
+        }),
+    },
+    Mutant {
+        name: "every other message comes behind the next one",
+        breaks: &["v3.1.1/MQTT-4.6.0-6", "v5/MQTT-4.6.0-5"],
+        via: &["order_across_a_cut"],
+        kind: Kind::Broker(|| {
+            let mut held = None;
+            alter(move |version, way, packet, onward| {
+                if way == Way::Down
+                    && let Packet::Publish(publish) = &packet
+                    && publish.payload.get(1).is_some_and(|number| number % 2 == 0)
+                {
+                    held = Some(packet);
+                    return;
+                }
+                onward.packet(version, way, &packet);
+                if matches!(packet, Packet::Publish(_))
+                    && way == Way::Down
+                    && let Some(held) = held.take()
+                {
+                    onward.packet(version, way, &held);
+                }
+            })
         }),
     },
 ];
