@@ -182,8 +182,15 @@ impl Scratch {
 /// Makes a copy equal to its original. What is equal already is not touched, and so not built again.
 fn mirror(from: &Path, to: &Path) {
     if from.is_dir() {
-        for entry in fs::read_dir(from).expect("a folder") {
-            let name = entry.expect("an entry").file_name();
+        let names = |folder: &Path| -> BTreeSet<_> {
+            fs::read_dir(folder).into_iter().flatten().map(|entry| entry.expect("an entry").file_name()).collect()
+        };
+        let (here, there) = (names(from), names(to));
+        for gone in there.difference(&here).map(|name| to.join(name)) {
+            let removed = if gone.is_dir() { fs::remove_dir_all(&gone) } else { fs::remove_file(&gone) };
+            removed.expect("the copy can be changed");
+        }
+        for name in here {
             mirror(&from.join(&name), &to.join(&name));
         }
     } else {
