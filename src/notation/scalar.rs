@@ -59,8 +59,10 @@ pub(crate) trait Scalar: Sized {
     /// Reads it from a word; the error may hold [`HELP`].
     fn from_text(text: &str) -> Result<Self, String>;
 
-    /// Reads it from a number without a fraction.
-    fn from_integer(number: i128) -> Result<Self, String>;
+    /// Reads it from a number without a fraction, which is a word like any other where nothing else is said.
+    fn from_integer(number: i128) -> Result<Self, String> {
+        Self::from_text(&number.to_string())
+    }
 
     /// Reads it from a list of words, where it may be one.
     fn from_list(_: Vec<String>) -> Result<Self, String> {

@@ -115,10 +115,6 @@ impl Scalar for ProgramStep {
             }
         }
     }
-
-    fn from_integer(number: i128) -> Result<ProgramStep, String> {
-        ProgramStep::from_text(&number.to_string())
-    }
 }
 
 scalar_or_map!(ProgramStep, ProgramWord, ProgramFields);

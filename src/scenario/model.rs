@@ -66,10 +66,6 @@ impl Scalar for Profile {
             _ => Err(with_help(format!("there is no profile `{text}`"), suggestion(text, ["apollo"]))),
         }
     }
-
-    fn from_integer(number: i128) -> Result<Profile, String> {
-        Profile::from_text(&number.to_string())
-    }
 }
 
 scalar!(Profile, { "description": "A broker's set-up to begin with.", "enum": ["apollo"] });

@@ -32,10 +32,6 @@ impl Scalar for Count {
         }
         Ok(Count { least, most })
     }
-
-    fn from_integer(number: i128) -> Result<Count, String> {
-        Count::from_text(&number.to_string())
-    }
 }
 
 scalar!(Count, {

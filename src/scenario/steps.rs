@@ -76,10 +76,6 @@ impl Scalar for Way {
             _ => Err(with_help(format!("there is no way `{text}`"), suggestion(text, ["up", "down"]))),
         }
     }
-
-    fn from_integer(number: i128) -> Result<Way, String> {
-        Way::from_text(&number.to_string())
-    }
 }
 
 scalar!(Way, { "description": "Which way: up is from the client to the broker.", "enum": ["up", "down"] });

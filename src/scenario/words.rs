@@ -27,10 +27,6 @@ impl Scalar for VersionWord {
         }
     }
 
-    fn from_integer(number: i128) -> Result<VersionWord, String> {
-        VersionWord::from_text(&number.to_string())
-    }
-
     fn from_float(number: f64) -> Result<VersionWord, String> {
         VersionWord::from_text(&number.to_string())
     }

@@ -240,10 +240,6 @@ impl Scalar for Deed {
             }
         }
     }
-
-    fn from_integer(number: i128) -> Result<Deed, String> {
-        Deed::from_text(&number.to_string())
-    }
 }
 
 scalar!(Deed, { "description": "What a rule is about.", "enum": ["publish", "subscribe", "all"] });
@@ -307,10 +303,6 @@ impl Scalar for Form {
     fn from_text(text: &str) -> Result<Form, String> {
         word("form of the log", text)
     }
-
-    fn from_integer(number: i128) -> Result<Form, String> {
-        Form::from_text(&number.to_string())
-    }
 }
 
 scalar!(Form, { "description": "How the log looks.", "enum": ["human", "json"] });
@@ -320,10 +312,6 @@ impl Scalar for Level {
 
     fn from_text(text: &str) -> Result<Level, String> {
         word("level of the log", text)
-    }
-
-    fn from_integer(number: i128) -> Result<Level, String> {
-        Level::from_text(&number.to_string())
     }
 }
 
