@@ -205,6 +205,49 @@ fn a_crash_loses_nothing_that_was_acknowledged() {
     }
 }
 
+/// At QoS 1 the subscriber hears it at once, while the sender waits for its acknowledgement until the promise is on disk.
+/// A crash may undo it then: what comes instead has another packet identifier, for the first may still be in use.
+#[test]
+fn what_was_promised_to_nobody_may_be_heard_before_it_is_stored() {
+    for version in BOTH {
+        let mut host = Host::new(Config { durable: true, ..Config::default() });
+        let (hall, _) = host.connect(hello_lasting(version, "hall"));
+        host.subscribe(hall, "light", Qos::ExactlyOnce);
+        let (switch, _) = host.connect(hello_lasting(version, "switch"));
+        host.disk_answers = false;
+        host.send(switch, publish("light", "on", 1, 1));
+        let first = host.next_publish(hall);
+        assert!(host.silent(switch), "the acknowledgement does not leave before its promise is on disk");
+        host.send(switch, publish("light", "dim", 2, 2));
+        assert!(host.silent(hall), "at QoS 2 it would be heard twice");
+        host.restart();
+        let (hall, _) = host.connect(hello_lasting(version, "hall"));
+        assert!(host.silent(hall));
+        let (switch, _) = host.connect(hello_lasting(version, "switch"));
+        host.send(switch, Publish { dup: true, ..publish("light", "on", 1, 1) });
+        let second = host.next_publish(hall);
+        assert_eq!((second.payload, second.dup), (first.payload, false));
+        assert_ne!(second.packet_identifier, first.packet_identifier);
+        assert_eq!(host.next(switch), Packet::Ack(ack(AckKind::PubAck, 1)));
+    }
+}
+
+/// What was stored before it was sent is sent with an identifier that a crash does not forget.
+#[test]
+fn what_was_promised_is_not_heard_before_its_packet_identifier_is_stored() {
+    let mut host = Host::new(Config { durable: true, ..Config::default() });
+    let (hall, _) = host.connect(hello_lasting(Version::V5, "hall"));
+    host.subscribe(hall, "light", Qos::AtLeastOnce);
+    host.cut(hall);
+    let (switch, _) = host.connect(hello_lasting(Version::V5, "switch"));
+    host.send(switch, publish("light", "on", 1, 1));
+    assert_eq!(host.next(switch), Packet::Ack(ack(AckKind::PubAck, 1)));
+    host.disk_answers = false;
+    let hall = host.open();
+    host.send(hall, hello_lasting(Version::V5, "hall"));
+    assert!(host.silent(hall), "neither CONNACK nor message");
+}
+
 #[test]
 fn crashes_do_not_begin_the_time_of_a_session_anew() {
     let start = || Host::new(Config { durable: true, ..Config::default() });

@@ -287,7 +287,10 @@ fn a_batch_is_there_whole_or_not_at_all() {
         }
         let mut durable = 0;
         if let Ok((mut database, _)) = Database::open(platter.clone()) {
-            durable = batches.iter().take_while(|batch| database.write(*batch, None).is_ok()).count();
+            durable = batches
+                .iter()
+                .take_while(|batch| database.write(&batch.iter().cloned().collect(), None).is_ok())
+                .count();
             platter.deafen();
         }
         platter.listen();

@@ -58,7 +58,7 @@ fn complaint(mut broker: Child) -> String {
 fn retained(topic: &'static str) -> Vec<Change> {
     let topic = Text::literal(topic);
     let message = Message { topic: topic.clone(), payload: "kept".into(), ..Message::default() };
-    vec![Change { key: Key::Retained(topic), value: Some(Value::Retained(message)) }]
+    vec![Change::new(Key::Retained(topic), Some(Value::Retained(Box::new(message))))]
 }
 
 fn write(directory: &Directory, changes: Vec<Change>) {

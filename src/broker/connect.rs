@@ -216,7 +216,7 @@ impl Broker {
     pub(super) fn report(&mut self, session: SessionKey, change: SessionChange) {
         if self.config.trace {
             let client_id = self.sessions[session].client_id.clone();
-            self.output(Output::Session(client_id, change));
+            self.outbox.push(Output::Session(client_id, change));
         }
     }
 }

@@ -2,12 +2,13 @@
 //! 4.6, 4.9).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::Broker;
 use super::link::Link;
 use super::session::{Owed, SessionKey};
-use super::{Broker, Output};
 use crate::codec::{AckKind, Frame, PacketIdentifier, Property, PublishParts, Qos, Reason, Text, Value, Version};
 use crate::flight::Awaited;
 use crate::link::LinkId;
@@ -40,7 +41,7 @@ impl Broker {
             None => link.frame(message, flags, None, self.now),
         };
         let frame = frame.filter(|frame| link.takes(frame));
-        self.send_publish(id, frame, message.payload.len());
+        self.send_publish(id, frame, message.payload.len(), false);
     }
 
     /// Gives a session a message, with the QoS and the flags it is to have there.
@@ -51,13 +52,14 @@ impl Broker {
         if !self.may_owe(key, &message) {
             return;
         }
-        let owed = Owed { place: self.sessions[key].take_place(), message, left: true };
+        let place = self.sessions[key].take_place();
+        let mut owed = Owed { place, message: Arc::new(message), left: true, stored: false };
         self.owe(key, &owed);
         let next = self.sessions[key].queue.is_empty();
         match self.open_link(key) {
             Some(link) if next && self.may_send(key) => self.begin(key, link, owed),
             _ => {
-                self.store_owed(key, &owed, None);
+                self.store_owed(key, &mut owed);
                 self.sessions[key].queue.push_back(owed);
             }
         }
@@ -97,7 +99,7 @@ impl Broker {
                 if let Some(owed) = self.sessions[key].outbound.value_mut(packet) {
                     owed.left = true;
                 }
-                if !self.send_begun(key, link, packet, dup) {
+                if !self.send_begun(key, link, packet, dup, false) {
                     self.give_up(key, packet, awaited, place);
                 }
             }
@@ -106,40 +108,42 @@ impl Broker {
         true
     }
 
-    /// Sends a QoS 1 or 2 message for the first time.
+    /// Sends a QoS 1 or 2 message for the first time. At QoS 1 that need not wait until it is stored if that has not been
+    /// promised to anyone either: see [`Broker::output_ahead`].
     fn begin(&mut self, key: SessionKey, link: LinkId, owed: Owed) {
         let awaited = match owed.message.qos {
             Qos::ExactlyOnce => Awaited::PubRec,
             Qos::AtLeastOnce | Qos::AtMostOnce => Awaited::PubAck,
         };
-        let place = owed.place;
+        let (place, stored) = (owed.place, owed.stored);
+        let block = self.sessions[key].outbound.block();
         let packet = match self.sessions[key].outbound.begin(awaited, owed) {
             Ok(packet) => packet,
-            Err(owed) => {
-                self.store_owed(key, &owed, None);
+            Err(mut owed) => {
+                self.store_owed(key, &mut owed);
                 self.sessions[key].queue.push_front(owed);
                 return;
             }
         };
-        if self.config.durable
-            && let Some(owed) = self.sessions[key].outbound.value(packet).cloned()
-        {
-            self.store_owed(key, &owed, Some((packet, false)));
+        let ahead = awaited == Awaited::PubAck && !stored;
+        self.store_sent(key, packet, false);
+        if self.sessions[key].outbound.block() != block {
+            self.enter_block(key, link);
         }
-        if !self.send_begun(key, link, packet, false) {
+        if !self.send_begun(key, link, packet, false, ahead) {
             self.give_up(key, packet, awaited, place);
         }
     }
 
     /// Sends the PUBLISH of an exchange that has begun; whether the client takes one of its size.
-    fn send_begun(&mut self, key: SessionKey, id: LinkId, packet: PacketIdentifier, dup: bool) -> bool {
+    fn send_begun(&mut self, key: SessionKey, id: LinkId, packet: PacketIdentifier, dup: bool, ahead: bool) -> bool {
         let Some(owed) = self.sessions[key].outbound.value(packet) else { return false };
         let Some(link) = self.links.get_mut(&id) else { return false };
-        let Message { qos, retain, .. } = owed.message;
+        let Message { qos, retain, .. } = *owed.message;
         let frame = link.frame(&owed.message, Flags { dup, qos, retain }, Some(packet), self.now);
         let frame = frame.filter(|frame| link.takes(frame));
         let payload = owed.message.payload.len();
-        self.send_publish(id, frame, payload)
+        self.send_publish(id, frame, payload, ahead)
     }
 
     /// A message larger than the client takes counts as delivered (5.0, 3.1.2-25).
@@ -163,11 +167,14 @@ impl Broker {
     }
 
     /// Queues a PUBLISH, if there is one; whether there is.
-    fn send_publish(&mut self, id: LinkId, frame: Option<Frame>, payload: usize) -> bool {
+    fn send_publish(&mut self, id: LinkId, frame: Option<Frame>, payload: usize, ahead: bool) -> bool {
         let Some(frame) = frame else { return false };
         self.counters.packets.sent.add(frame.len());
         self.counters.publishes.sent.add(payload);
-        self.output(Output::Send(id, frame));
+        match ahead {
+            true => self.output_ahead(id, frame),
+            false => self.output_in_order(id, frame),
+        }
         true
     }
 }

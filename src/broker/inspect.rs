@@ -413,7 +413,7 @@ impl Broker {
     fn act<T>(&mut self, now: Time, act: impl FnOnce(&mut Broker) -> T) -> T {
         self.now = now.max(self.now);
         let done = act(self);
-        self.commit();
+        self.outbox.commit();
         done
     }
 

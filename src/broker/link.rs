@@ -11,9 +11,9 @@ use super::notice::Limit;
 use super::{Broker, Input, Output, Peer, Timer};
 use crate::codec::{
     Connect, Disconnect, Frame, Packet, PacketRef, Properties, Property, Publish, Reader, Reason, Text, Value, Version,
-    decode,
 };
 use crate::link::{Cause, LinkId};
+use crate::store::Mark;
 use crate::time::Time;
 use crate::topic::TopicName;
 
@@ -55,6 +55,8 @@ pub(super) struct Link {
     /// An exchange of AUTH packets that goes on.
     pub(super) exchange: Option<Box<Exchange>>,
     pub(super) congested: bool,
+    /// What must be durable before anything overtakes what was sent to it.
+    pub(super) in_order: Mark,
     /// What its CONNECT said of that.
     pub(super) clean_start: bool,
     pub(super) pace: Pace,
@@ -104,6 +106,7 @@ impl Link {
             method: None,
             exchange: None,
             congested: false,
+            in_order: Mark::default(),
             clean_start: true,
             pace: Pace::default(),
             counters: LinkCounters::new(now),
@@ -153,7 +156,7 @@ impl Broker {
         let is_full = self.links.len() >= self.config.connections_maximum;
         if is_full || !self.callers.admit(&peer, self.config.connections_per_address_maximum) {
             self.note_limit(Limit::Connections, None);
-            self.output(Output::Close(id, Cause::Refused(Reason::ServerBusy)));
+            self.outbox.push(Output::Close(id, Cause::Refused(Reason::ServerBusy)));
             return;
         }
         self.counters.opened += 1;
@@ -293,7 +296,7 @@ impl Broker {
             self.send_explained(id, words, |properties| Packet::Disconnect(Disconnect { reason, properties }));
         }
         self.leaving.extend(whose.map(|whose| (id, whose)));
-        self.output(Output::Close(id, cause.clone()));
+        self.outbox.push(Output::Close(id, cause.clone()));
         self.closed(id, cause);
     }
 
@@ -342,18 +345,9 @@ impl Broker {
         let leaving = |(client_id, version)| Some((*self.by_client_id.get(&client_id)?, version));
         let whose = standing.or_else(|| self.leaving.get(&id).cloned().and_then(leaving));
         let Some((session, version)) = whose else { return };
-        let mut held = Vec::new();
-        self.outputs.retain(|(_, output)| match output {
-            Output::Send(to, frame) if *to == id => {
-                held.push(frame.to_bytes());
-                false
-            }
-            _ => true,
-        });
-        self.output_bytes -= held.iter().map(Bytes::len).sum::<usize>();
-        for frame in held {
+        for frame in self.outbox.take(id) {
             let Ok(Packet::Publish(Publish { packet_identifier: Some(packet), dup: false, payload, .. })) =
-                decode(version, &frame)
+                frame.decode(version)
             else {
                 continue;
             };

@@ -11,6 +11,7 @@
 //! | `quota` | what a peer may make the broker hold, and how fast it may publish |
 //! | `rights` | what a client may publish and subscribe to |
 //! | `session` | what is kept for a client identifier |
+//! | `outbox` | what waits for the host, and what must wait for what |
 //! | `life` | how a session and its will end |
 //! | `publish` | a message comes in |
 //! | `routes` | to whom messages go, remembered for the topics published to of late |
@@ -38,6 +39,7 @@ mod link;
 mod links;
 mod listen;
 mod notice;
+mod outbox;
 mod persist;
 mod publish;
 mod quota;
@@ -74,6 +76,7 @@ use listen::Listeners;
 pub use listen::{Heard, ListenerId};
 use notice::Hits;
 pub use notice::{Limit, Notice, Noticed, Notices, Who, WillFate};
+use outbox::Outbox;
 use quota::Debt;
 pub use rights::{AccessRule, Action};
 use routes::Routes;
@@ -177,17 +180,9 @@ pub struct Broker {
     /// What the client identifiers that it gives are made from, and nonces.
     names: Chance,
     nonces: Chance,
-    /// What waits for the host, and the mark that must be durable before.
-    outputs: VecDeque<(Mark, Output)>,
-    /// How many bytes of packets are among them.
-    output_bytes: usize,
-    /// What the host is to make durable. It does not wait for what waits for it.
-    stores: VecDeque<(Vec<Change>, Mark)>,
+    outbox: Outbox,
     /// Connections that are closed once what waits for the disk has been sent, and whose they were.
     leaving: BTreeMap<LinkId, (Text, Version)>,
-    changes: Vec<Change>,
-    last_mark: Mark,
-    stored: Mark,
     counters: Counters,
     /// What it publishes of itself, if it does.
     sys: Option<Box<Sys>>,
@@ -219,13 +214,8 @@ impl Broker {
             verifiers: BTreeMap::new(),
             names: Chance::new(config.seed, "broker", "client identifier"),
             nonces: Chance::new(config.seed, "broker", "nonce"),
-            outputs: VecDeque::new(),
-            output_bytes: 0,
-            stores: VecDeque::new(),
+            outbox: Outbox::default(),
             leaving: BTreeMap::new(),
-            changes: Vec::new(),
-            last_mark: Mark(0),
-            stored: Mark(0),
             counters: Counters::default(),
             sys: config.sys_interval.map(|_| Box::new(Sys::new(now))),
             notices: VecDeque::new(),
@@ -241,7 +231,7 @@ impl Broker {
         if broker.sys.is_some() {
             broker.timers.set(Timer::Sys, now);
         }
-        broker.commit();
+        broker.outbox.commit();
         broker
     }
 
@@ -263,36 +253,30 @@ impl Broker {
             }
             Input::Congested(link) => self.set_congested(link, true),
             Input::Drained(link) => self.set_congested(link, false),
-            Input::Stored(mark) => self.stored = self.stored.max(mark),
+            Input::Stored(mark) => self.outbox.stored(mark),
             Input::Timeout => {}
             Input::Shutdown => self.shutdown(),
         }
-        self.commit();
+        self.outbox.commit();
     }
 
     /// The next thing to do, if any. To be drained after every [`Broker::handle`].
     pub fn poll(&mut self) -> Option<Output> {
-        // What waits for the disk waits in order.
-        if self.outputs.front().is_none_or(|(mark, _)| *mark > self.stored) {
-            return self.stores.pop_front().map(|(changes, mark)| Output::Store(changes, mark));
-        }
-        let (_, output) = self.outputs.pop_front()?;
-        match &output {
-            Output::Send(_, frame) => self.output_bytes -= frame.len(),
-            Output::Close(link, _) => drop(self.leaving.remove(link)),
-            _ => {}
+        let output = self.outbox.pop()?;
+        if let Output::Close(link, _) = &output {
+            self.leaving.remove(link);
         }
         Some(output)
     }
 
     /// How many outputs wait for the disk.
     pub fn waiting(&self) -> usize {
-        self.outputs.len()
+        self.outbox.len()
     }
 
     /// How many bytes of packets wait for it.
     pub fn waiting_bytes(&self) -> usize {
-        self.output_bytes
+        self.outbox.bytes()
     }
 
     /// Changes who may come in, what they may do, and limits, from now on: whoever is connected stays. See
@@ -354,25 +338,39 @@ impl Broker {
             return false;
         }
         self.counters.packets.sent.add(frame.len());
-        self.output(Output::Send(id, frame));
+        match packet {
+            // They may be overtaken.
+            Packet::Ack(_) | Packet::PingResp => self.outbox.push(Output::Send(id, frame)),
+            _ => self.output_in_order(id, frame),
+        }
         true
     }
 
-    /// Queues an output behind what this turn stores: nobody hears of what a crash could undo.
-    fn output(&mut self, output: Output) {
-        if let Output::Send(_, frame) = &output {
-            self.output_bytes += frame.len();
+    /// Queues a packet that nothing overtakes on its connection.
+    fn output_in_order(&mut self, id: LinkId, frame: Frame) {
+        if self.config.durable
+            && let Some(link) = self.links.get_mut(&id)
+        {
+            link.in_order = self.outbox.mark();
         }
-        let mark = if self.changes.is_empty() { self.last_mark } else { Mark(self.last_mark.0 + 1) };
-        self.outputs.push_back((mark, output));
+        self.outbox.push(Output::Send(id, frame));
     }
 
-    /// Hands this turn's changes to the host in one batch.
-    fn commit(&mut self) {
-        if !self.changes.is_empty() {
-            self.last_mark = Mark(self.last_mark.0 + 1);
-            let changes = std::mem::take(&mut self.changes);
-            self.stores.push_back((changes, self.last_mark));
+    /// Queues a PUBLISH that need not wait for the disk. It does not overtake what tells the client in which session, and
+    /// why, it hears it.
+    fn output_ahead(&mut self, id: LinkId, frame: Frame) {
+        match self.links.get(&id) {
+            Some(link) if self.outbox.has_stored(link.in_order) => self.outbox.push_ahead(Output::Send(id, frame)),
+            _ => self.output_in_order(id, frame),
+        }
+    }
+
+    /// A session has begun a block of packet identifiers. Nothing is sent with them before that is stored, or it might be
+    /// sent again after a crash, with messages sent before still in the client's hands [MQTT-2.2.1-4].
+    fn enter_block(&mut self, key: SessionKey, id: LinkId) {
+        self.store_session(key);
+        if let Some(link) = self.links.get_mut(&id) {
+            link.in_order = self.outbox.mark();
         }
     }
 }

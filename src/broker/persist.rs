@@ -23,8 +23,9 @@ impl Broker {
                 left,
                 will,
                 username: session.username.as_deref().cloned(),
+                block: session.outbound.block(),
             };
-            (Key::Session(session.client_id.clone()), Some(Value::Session(record)))
+            (Key::Session(session.client_id.clone()), Some(Value::Session(Box::new(record))))
         });
     }
 
@@ -50,12 +51,21 @@ impl Broker {
         });
     }
 
-    /// Writes down a message owed, and with which packet identifier it was sent and whether its PUBREC has come.
-    pub(super) fn store_owed(&mut self, key: SessionKey, owed: &Owed, sent: Option<(PacketIdentifier, bool)>) {
-        self.store_of(key, |session| {
-            let record = OwedRecord { message: owed.message.clone(), sent };
-            (Key::Owed(session.client_id.clone(), owed.place), Some(Value::Owed(record)))
-        });
+    /// Writes down a message owed that waits in the queue.
+    pub(super) fn store_owed(&mut self, key: SessionKey, owed: &mut Owed) {
+        if self.stores(key) {
+            self.outbox.store(owed_change(&self.sessions[key].client_id, owed, None));
+        }
+    }
+
+    /// Writes down with which packet identifier a message owed was sent, and whether its PUBREC has come.
+    pub(super) fn store_sent(&mut self, key: SessionKey, packet: PacketIdentifier, received: bool) {
+        if self.stores(key) {
+            let session = &mut self.sessions[key];
+            if let Some(owed) = session.outbound.value_mut(packet) {
+                self.outbox.store(owed_change(&session.client_id, owed, Some((packet, received))));
+            }
+        }
     }
 
     pub(super) fn forget_owed(&mut self, key: SessionKey, place: u64) {
@@ -74,7 +84,7 @@ impl Broker {
         // What the broker says of itself is no promise.
         if self.config.durable && !topic.is_reserved() {
             let key = Key::Retained(topic.text().clone());
-            self.changes.push(Change { key, value: message.cloned().map(Value::Retained) });
+            self.outbox.store(Change::new(key, message.cloned().map(Box::new).map(Value::Retained)));
         }
     }
 
@@ -92,25 +102,29 @@ impl Broker {
             .chain(filters.map(|filter| Key::Subscription(id.clone(), filter.clone())))
             .chain(unsettled.chain(queued).map(|place| Key::Owed(id.clone(), place)))
             .chain(session.inbound.iter().map(|packet| Key::Unreleased(id.clone(), packet)));
-        self.changes.extend(keys.map(|key| Change { key, value: None }));
+        keys.for_each(|key| self.outbox.store(Change::new(key, None)));
     }
 
     fn store_of(&mut self, key: SessionKey, change: impl FnOnce(&Session) -> (Key, Option<Value>)) {
-        let session = &self.sessions[key];
-        if self.config.durable && session.is_lasting() {
-            let (key, value) = change(session);
-            self.changes.push(Change { key, value });
+        if self.stores(key) {
+            let (key, value) = change(&self.sessions[key]);
+            self.outbox.store(Change::new(key, value));
         }
+    }
+
+    /// Whether what is kept for a session is written down.
+    fn stores(&self, key: SessionKey) -> bool {
+        self.config.durable && self.sessions[key].is_lasting()
     }
 
     /// Takes up what an earlier broker stored. A connection that was open then ended with it, now.
     pub(super) fn restore(&mut self, restored: Restored) {
-        let mut left: Vec<(SessionKey, Option<Time>)> = Vec::new();
+        let mut left: Vec<(SessionKey, Option<Time>, u8)> = Vec::new();
         for (key, value) in restored.into_records() {
             match (key, value) {
                 (Key::Session(client_id), Value::Session(record)) => {
-                    let moment = record.left;
-                    left.push((self.restore_session(client_id, record), moment));
+                    let (moment, block) = (record.left, record.block);
+                    left.push((self.restore_session(client_id, *record), moment, block));
                 }
                 (Key::Subscription(client_id, filter), Value::Subscription(record)) => {
                     let Some(&session) = self.by_client_id.get(&client_id) else { continue };
@@ -131,14 +145,15 @@ impl Broker {
                 (Key::Retained(topic), Value::Retained(message)) => {
                     if let Ok(topic) = TopicName::try_from(topic) {
                         self.retained_bytes += weight(&message);
-                        self.retained.insert(topic, message);
+                        self.retained.insert(topic, *message);
                     }
                 }
                 // A key with a record of another kind cannot have been written by us.
                 _ => {}
             }
         }
-        for (session, moment) in left {
+        for (session, moment, block) in left {
+            self.sessions[session].outbound.leave_block(block);
             self.wait_for_return(session, moment.unwrap_or(self.now));
             if moment.is_none() {
                 // A further crash is not to begin its time anew.
@@ -161,7 +176,7 @@ impl Broker {
     fn restore_owed(&mut self, key: SessionKey, place: u64, record: OwedRecord) {
         let session = &mut self.sessions[key];
         session.next_place = session.next_place.max(place + 1);
-        let owed = Owed { place, message: record.message, left: true };
+        let owed = Owed { place, message: record.message, left: true, stored: true };
         self.owe(key, &owed);
         let session = &mut self.sessions[key];
         match record.sent {
@@ -176,4 +191,10 @@ impl Broker {
             }
         }
     }
+}
+
+fn owed_change(client_id: &Text, owed: &mut Owed, sent: Option<(PacketIdentifier, bool)>) -> Change {
+    let record = OwedRecord { message: owed.message.clone(), sent };
+    let fresh = !std::mem::replace(&mut owed.stored, true);
+    Change { key: Key::Owed(client_id.clone(), owed.place), value: Some(Value::Owed(record)), fresh }
 }

@@ -31,10 +31,10 @@ impl Broker {
     /// PUBREC: from now on only PUBREL may be sent for this message (4.3.3-6).
     fn received_by_client(&mut self, id: LinkId, session: SessionKey, packet: PacketIdentifier) {
         let outbound = &mut self.sessions[session].outbound;
-        let advanced = outbound.advance(packet, Awaited::PubRec).map(|owed| owed.clone());
+        let advanced = outbound.advance(packet, Awaited::PubRec).map(drop);
         let reason = match advanced {
-            Ok(owed) => {
-                self.store_owed(session, &owed, Some((packet, true)));
+            Ok(()) => {
+                self.store_sent(session, packet, true);
                 Reason::Success
             }
             // A PUBREC once more is answered once more; one for nothing is told so.

@@ -45,6 +45,10 @@ impl fmt::Display for Unexpected {
 
 impl std::error::Error for Unexpected {}
 
+/// How large a block of identifiers is, in steps of the identifier's upper byte: 4,096 identifiers, of which the sixteenth
+/// block ends with 65,535.
+const BLOCK: u8 = 16;
+
 #[derive(Clone, Debug)]
 struct Exchange<T> {
     awaited: Awaited,
@@ -120,6 +124,17 @@ impl<T> Outbound<T> {
         self.remove(id);
         self.last = id;
         self.insert(id, awaited, false, value);
+    }
+
+    /// The block of identifiers that the next one is looked for in.
+    pub fn block(&self) -> u8 {
+        following(self.last).get().to_be_bytes()[0] / BLOCK
+    }
+
+    /// Leaves out what is left of a block: the identifiers of messages that are not known any more may be in it.
+    pub fn leave_block(&mut self, block: u8) {
+        let end = u16::from_be_bytes([block * BLOCK + (BLOCK - 1), u8::MAX]);
+        self.last = PacketIdentifier::new(end).unwrap_or(PacketIdentifier::MAX);
     }
 
     /// What the exchange with this identifier waits for.
@@ -290,6 +305,17 @@ mod tests {
             let next = out.begin(Awaited::PubAck, round).unwrap();
             assert_ne!(next, held);
             assert_eq!(out.finish(next, Awaited::PubAck), Some(round));
+        }
+    }
+
+    #[test]
+    fn a_block_that_is_left_gives_no_identifiers() {
+        let mut out = Outbound::new(u16::MAX);
+        for (block, first) in [(0, 0x1000), (1, 0x2000), (14, 0xf000), (15, 1)] {
+            out.leave_block(block);
+            assert_eq!(out.block(), (block + 1) % 16);
+            assert_eq!(out.begin(Awaited::PubAck, block), Ok(id(first)));
+            assert_eq!(out.block(), (block + 1) % 16);
         }
     }
 

@@ -17,8 +17,9 @@ use std::time::Duration;
 use redb::backends::FileBackend;
 use thiserror::Error;
 
+use crate::store::batch::Batch;
 use crate::store::database::{Clock, Database, StoreError};
-use crate::store::{Change, Key, Mark, Restored, Value};
+use crate::store::{Change, Mark, Restored};
 use crate::time::Time;
 
 /// With more than this waiting, in bytes, the host should take in nothing more until less waits.
@@ -108,8 +109,11 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Queue {
-    changes: Vec<Change>,
+    batch: Batch,
+    /// All up to here is in the batch, or was in an earlier one.
     mark: Mark,
+    /// What of that is being written, or is durable.
+    taken: Mark,
     closed: bool,
 }
 
@@ -155,13 +159,17 @@ impl Disk {
 
     /// Hands over a batch. It is durable, with all before it, once [`Told::Stored`] says so.
     pub fn write(&self, changes: Vec<Change>, mark: Mark) {
-        let weight = changes.iter().map(weight).sum();
-        self.shared.waiting.fetch_add(weight, Ordering::Relaxed);
         let mut queue = self.shared.lock();
-        queue.changes.extend(changes);
+        let (is_first, before) = (queue.mark == queue.taken, queue.batch.weight());
+        queue.batch.extend(changes);
         queue.mark = mark;
+        // It may have become less.
+        self.shared.waiting.fetch_add(queue.batch.weight().wrapping_sub(before), Ordering::Relaxed);
         drop(queue);
-        self.shared.bell.notify_one();
+        // To ring costs a system call, and one that has been rung for comes.
+        if is_first {
+            self.shared.bell.notify_one();
+        }
     }
 
     /// The mark up to which all is durable.
@@ -212,16 +220,18 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// All that waits, once something does; `None` once there will be nothing more.
-    fn take(&self) -> Option<(Vec<Change>, Mark)> {
+    /// Takes all that waits, once something does, into an empty batch; `None` once there will be nothing more.
+    fn take(&self, batch: &mut Batch) -> Option<Mark> {
         let mut queue = self.lock();
-        while queue.changes.is_empty() {
+        while queue.mark == queue.taken {
             if queue.closed {
                 return None;
             }
             queue = self.bell.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
-        Some((std::mem::take(&mut queue.changes), queue.mark))
+        std::mem::swap(&mut queue.batch, batch);
+        queue.taken = queue.mark;
+        Some(queue.mark)
     }
 
     /// Waits for a while; false if the disk is closed meanwhile.
@@ -241,12 +251,13 @@ struct Writer {
 
 impl Writer {
     fn run(&mut self) {
-        while let Some((changes, mark)) = self.shared.take() {
-            let weight: usize = changes.iter().map(weight).sum();
-            if !self.write(&changes) {
+        let mut batch = Batch::default();
+        while let Some(mark) = self.shared.take(&mut batch) {
+            if !batch.is_empty() && !self.write(&batch) {
                 return;
             }
-            self.shared.waiting.fetch_sub(weight, Ordering::Relaxed);
+            self.shared.waiting.fetch_sub(batch.weight(), Ordering::Relaxed);
+            batch.clear();
             self.shared.stored.store(mark.0, Ordering::Release);
             (self.told)(Told::Stored(mark));
         }
@@ -254,9 +265,9 @@ impl Writer {
     }
 
     /// Writes until it is written; false if it cannot be.
-    fn write(&mut self, changes: &[Change]) -> bool {
+    fn write(&mut self, batch: &Batch) -> bool {
         loop {
-            let error = match self.store.write(changes) {
+            let error = match self.store.write(batch) {
                 Ok(()) => break,
                 Err(error) => error,
             };
@@ -314,19 +325,19 @@ impl Store {
         self.clock.last + self.opened.elapsed()
     }
 
-    fn write(&mut self, changes: &[Change]) -> Result<(), StoreError> {
+    fn write(&mut self, batch: &Batch) -> Result<(), StoreError> {
         let now = self.now();
         let due = self.noted.is_none_or(|noted| now.since(noted) >= CLOCK);
-        self.write_with(changes, due.then_some(now))
+        self.write_with(batch, due.then_some(now))
     }
 
-    fn write_with(&mut self, changes: &[Change], now: Option<Time>) -> Result<(), StoreError> {
+    fn write_with(&mut self, batch: &Batch, now: Option<Time>) -> Result<(), StoreError> {
         let database = match &mut self.database {
             Some(database) => database,
             None => self.database.insert((self.reopen)()?.0),
         };
         let clock = now.map(|last| Clock { last, ..self.clock });
-        match database.write(changes, clock) {
+        match database.write(batch, clock) {
             Ok(()) => {
                 self.noted = now.or(self.noted);
                 Ok(())
@@ -343,25 +354,8 @@ impl Store {
     fn close(&mut self) {
         let now = self.now();
         // If it cannot be, the next run takes the machine's clock at its word.
-        let _ = self.write_with(&[], Some(now));
+        let _ = self.write_with(&Batch::default(), Some(now));
     }
-}
-
-/// About how many bytes of memory a change holds.
-fn weight(change: &Change) -> usize {
-    let key = match &change.key {
-        Key::Session(text) | Key::Owed(text, _) | Key::Unreleased(text, _) | Key::Retained(text) => text.len(),
-        Key::Subscription(client_id, filter) => client_id.len() + filter.len(),
-    };
-    let value = match &change.value {
-        Some(Value::Owed(record)) => record.message.weight(),
-        Some(Value::Retained(message)) => message.weight(),
-        Some(Value::Session(record)) => {
-            record.will.as_ref().map_or(0, |(will, _)| will.payload.len() + will.topic.len())
-        }
-        Some(Value::Subscription(_) | Value::Present) | None => 0,
-    };
-    size_of::<Change>() + key + value
 }
 
 fn open_store(file: &Path) -> Result<(Database, crate::store::database::Contents), StoreError> {
@@ -426,6 +420,7 @@ mod tests {
     use crate::codec::Text;
     use crate::message::Message;
     use crate::sim::platter::{Mishap, Platter};
+    use crate::store::{Key, Value};
 
     const LONG: Duration = Duration::from_secs(20);
 
@@ -447,7 +442,7 @@ mod tests {
     fn batch(number: u64, len: usize) -> Vec<Change> {
         let topic = Text::try_from(number.to_string()).expect("a text");
         let message = Message { topic: topic.clone(), payload: vec![7; len].into(), ..Message::default() };
-        vec![Change { key: Key::Retained(topic), value: Some(Value::Retained(message)) }]
+        vec![Change::new(Key::Retained(topic), Some(Value::Retained(Box::new(message))))]
     }
 
     fn records(platter: &Platter) -> usize {

@@ -95,8 +95,8 @@ impl Disk {
             self.open();
         }
         let Some(database) = &mut self.database else { return false };
-        let changes = self.pending.iter().take(count).flat_map(|(_, changes)| changes);
-        let written = database.write(changes, None).is_ok();
+        let changes = self.pending.iter().take(count).flat_map(|(_, changes)| changes.iter().cloned());
+        let written = database.write(&changes.collect(), None).is_ok();
         if written {
             self.pending.drain(..count);
         }

@@ -5,7 +5,6 @@
 //! | `about` | `format`: [`FORMAT`]; `began` and `last`: see [`Clock`] |
 //! | `records` | records, in the form of [`encoding`](super::encoding) |
 
-use std::collections::BTreeMap;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -15,8 +14,9 @@ use std::time::Duration;
 use redb::{Builder, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition, TableError};
 use thiserror::Error;
 
+use super::batch::Batch;
 use super::encoding::{FORMAT, decode, encode_key, encode_value};
-use super::{Change, Restored};
+use super::{Change, Key, Restored, Value};
 use crate::time::Time;
 
 const ABOUT: TableDefinition<'_, &str, u64> = TableDefinition::new("about");
@@ -120,28 +120,24 @@ impl Database {
         Ok((database, contents))
     }
 
-    /// Applies changes in their order, all or none; they are durable once this returns. `clock` is noted beside them.
+    /// Applies a batch, all of it or nothing; they are durable once this returns. `clock` is noted beside them.
     ///
     /// # Errors
     /// [`StoreError::Storage`] or [`StoreError::Unsynced`] if the storage refused. Nothing more can be written until the
     /// store is opened again, and whether the changes are there is known only then.
-    pub fn write<'a>(
-        &mut self,
-        changes: impl IntoIterator<Item = &'a Change>,
-        clock: Option<Clock>,
-    ) -> Result<(), StoreError> {
-        self.apply(changes, clock).map_err(|error| match error {
+    pub fn write(&mut self, batch: &Batch, clock: Option<Clock>) -> Result<(), StoreError> {
+        self.apply(batch, clock).map_err(|error| match error {
             StoreError::Storage(error) if self.unsynced.load(Ordering::Relaxed) => StoreError::Unsynced(error),
             error => error,
         })
     }
 
-    fn apply<'a>(&self, changes: impl IntoIterator<Item = &'a Change>, clock: Option<Clock>) -> Result<(), StoreError> {
+    fn apply(&self, batch: &Batch, clock: Option<Clock>) -> Result<(), StoreError> {
         let transaction = self.redb.begin_write().map_err(refused)?;
         {
             let mut records = transaction.open_table(RECORDS).map_err(refused)?;
-            // In the order of keys redb finds its way sooner, and what one batch wrote and the next removed costs little.
-            for (key, value) in latest(changes) {
+            // In the order of keys redb finds its way sooner.
+            for (key, value) in encoded(batch) {
                 match value {
                     Some(value) => records.insert(&*key, &*value).map(drop),
                     None => records.remove(&*key).map(drop),
@@ -183,7 +179,7 @@ impl Database {
         for record in records.iter().map_err(refused)? {
             let (key, value) = record.map_err(refused)?;
             match decode(key.value(), value.value()) {
-                Ok((key, value)) => contents.restored.apply(Change { key, value: Some(value) }),
+                Ok((key, value)) => contents.restored.apply(Change::new(key, Some(value))),
                 Err(_) => contents.unreadable += 1,
             }
         }
@@ -236,20 +232,19 @@ impl<S: StorageBackend> StorageBackend for Noting<S> {
     }
 }
 
-/// What stands under each key that is changed, after all changes, encoded.
-fn latest<'a>(changes: impl IntoIterator<Item = &'a Change>) -> BTreeMap<Vec<u8>, Option<Vec<u8>>> {
-    let mut latest = BTreeMap::new();
-    for change in changes {
-        let mut key = Vec::new();
-        encode_key(&change.key, &mut key);
-        let value = change.value.as_ref().map(|value| {
-            let mut bytes = Vec::new();
-            encode_value(value, &mut bytes);
-            bytes
-        });
-        latest.insert(key, value);
-    }
-    latest
+/// The changes as bytes, in the order of their keys.
+fn encoded(batch: &Batch) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
+    let encode = |(key, value): (&Key, Option<&Value>)| {
+        let mut bytes = (Vec::new(), value.map(|_| Vec::new()));
+        encode_key(key, &mut bytes.0);
+        if let (Some(value), Some(bytes)) = (value, &mut bytes.1) {
+            encode_value(value, bytes);
+        }
+        bytes
+    };
+    let mut all: Vec<_> = batch.iter().map(encode).collect();
+    all.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+    all
 }
 
 /// As a number; six centuries at most.

@@ -9,6 +9,7 @@
 //! | unreleased | 4, client identifier, packet identifier (2) |
 //! | retained | 5, topic name |
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -24,7 +25,10 @@ use crate::time::Time;
 
 /// The version of this form. A change that older programs cannot read, or that reads what they wrote otherwise, takes the
 /// next number.
-pub const FORMAT: u64 = 1;
+///
+/// - 1: without the block of packet identifiers at the end of a session.
+/// - 2: with it.
+pub const FORMAT: u64 = 2;
 
 const SESSION: u8 = 1;
 const SUBSCRIPTION: u8 = 2;
@@ -106,14 +110,14 @@ pub fn decode(key: &[u8], value: &[u8]) -> Result<(Key, Value), Undecodable> {
     let key = decode_key(key)?;
     let mut cursor = Cursor(value);
     let value = match key {
-        Key::Session(_) => Value::Session(cursor.session()?),
+        Key::Session(_) => Value::Session(Box::new(cursor.session()?)),
         Key::Subscription(..) => Value::Subscription(cursor.subscription()?),
         Key::Owed(..) => {
             let sent = cursor.option(|cursor| Ok((cursor.packet()?, cursor.flag()?)))?;
-            Value::Owed(OwedRecord { message: cursor.message()?, sent })
+            Value::Owed(OwedRecord { message: Arc::new(cursor.message()?), sent })
         }
         Key::Unreleased(..) => Value::Present,
-        Key::Retained(_) => Value::Retained(cursor.message()?),
+        Key::Retained(_) => Value::Retained(Box::new(cursor.message()?)),
     };
     cursor.end()?;
     Ok((key, value))
@@ -147,6 +151,7 @@ fn put_session(record: &SessionRecord, out: &mut Vec<u8>) {
         put_field(will.properties.borrowed().as_wire(), out);
         put_field(&will.payload, out);
     });
+    out.push(record.block);
 }
 
 fn put_subscription(record: &SubscriptionRecord, out: &mut Vec<u8>) {
@@ -264,7 +269,15 @@ impl<'a> Cursor<'a> {
                 let delay_seconds = cursor.four()?;
                 Ok((cursor.will()?, delay_seconds))
             })?,
+            block: if self.0.is_empty() { 0 } else { self.block()? },
         })
+    }
+
+    fn block(&mut self) -> Result<u8, Undecodable> {
+        match self.take()? {
+            [block @ 0..16] => Ok(block),
+            [other] => Err(Undecodable::Unknown(other, "block of packet identifiers")),
+        }
     }
 
     fn will(&mut self) -> Result<Will, Undecodable> {

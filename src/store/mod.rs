@@ -3,13 +3,16 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `batch` | changes on their way to the disk |
 //! | `encoding` | records as bytes |
 //! | `database` | records in a redb database, on whatever storage it is given |
 
+pub mod batch;
 pub mod database;
 pub mod encoding;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::codec::{PacketIdentifier, SubscriptionOptions, Text, Will};
 use crate::message::Message;
@@ -38,7 +41,7 @@ pub enum Key {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
     /// When the session ends if it is not resumed, and the will that waits.
-    Session(SessionRecord),
+    Session(Box<SessionRecord>),
     /// A subscription.
     Subscription(SubscriptionRecord),
     /// A message owed.
@@ -46,7 +49,7 @@ pub enum Value {
     /// There is no more to say than that it is so.
     Present,
     /// A retained message.
-    Retained(Message),
+    Retained(Box<Message>),
 }
 
 /// What is kept of a session itself.
@@ -60,6 +63,9 @@ pub struct SessionRecord {
     pub will: Option<(Will, u32)>,
     /// Who the session belongs to.
     pub username: Option<Text>,
+    /// The block of packet identifiers in use: see [`Outbound::block`](crate::flight::Outbound::block). A broker that
+    /// starts from this gives others, for messages it knows nothing of may have been sent with these.
+    pub block: u8,
 }
 
 /// What is kept of a subscription.
@@ -77,7 +83,7 @@ pub struct SubscriptionRecord {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwedRecord {
     /// The message as it is to be sent.
-    pub message: Message,
+    pub message: Arc<Message>,
     /// The packet identifier it was sent with, if it was, and whether its PUBREC has come.
     pub sent: Option<(PacketIdentifier, bool)>,
 }
@@ -89,6 +95,15 @@ pub struct Change {
     pub key: Key,
     /// What stands there from now on.
     pub value: Option<Value>,
+    /// Nothing ever stood there before: if it is removed before it is written, neither need be done.
+    pub fresh: bool,
+}
+
+impl Change {
+    /// A change of what may stand there already.
+    pub fn new(key: Key, value: Option<Value>) -> Change {
+        Change { key, value, fresh: false }
+    }
 }
 
 /// The records a broker starts from.

@@ -1,5 +1,6 @@
 //! Records of every kind.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::collection::vec;
@@ -20,20 +21,21 @@ pub(crate) fn batches() -> impl Strategy<Value = Vec<Vec<Change>>> {
 
 fn change() -> impl Strategy<Value = Change> {
     record().prop_flat_map(|(key, value)| {
-        option::weighted(0.7, Just(value)).prop_map(move |value| Change { key: key.clone(), value })
+        option::weighted(0.7, Just(value)).prop_map(move |value| Change::new(key.clone(), value))
     })
 }
 
 /// A key and a value of its kind.
 pub(crate) fn record() -> impl Strategy<Value = (Key, Value)> {
     prop_oneof![
-        (few_names(), session()).prop_map(|(id, record)| (Key::Session(id), Value::Session(record))),
+        (few_names(), session()).prop_map(|(id, record)| (Key::Session(id), Value::Session(Box::new(record)))),
         (few_names(), text(), subscription())
             .prop_map(|(id, filter, record)| (Key::Subscription(id, filter), Value::Subscription(record))),
         (few_names(), prop_oneof![0..4_u64, any::<u64>()], owed())
             .prop_map(|(id, place, record)| (Key::Owed(id, place), Value::Owed(record))),
         (few_names(), any::<PacketIdentifier>()).prop_map(|(id, packet)| (Key::Unreleased(id, packet), Value::Present)),
-        (few_names(), message()).prop_map(|(topic, message)| (Key::Retained(topic), Value::Retained(message))),
+        (few_names(), message())
+            .prop_map(|(topic, message)| (Key::Retained(topic), Value::Retained(Box::new(message)))),
     ]
 }
 
@@ -60,8 +62,9 @@ fn time() -> impl Strategy<Value = Time> {
 }
 
 fn session() -> impl Strategy<Value = SessionRecord> {
-    (any::<u32>(), option::of(time()), option::of((will(), any::<u32>())), option::of(text()))
-        .prop_map(|(expiry_seconds, left, will, username)| SessionRecord { expiry_seconds, left, will, username })
+    (any::<u32>(), option::of(time()), option::of((will(), any::<u32>())), option::of(text()), 0..16_u8).prop_map(
+        |(expiry_seconds, left, will, username, block)| SessionRecord { expiry_seconds, left, will, username, block },
+    )
 }
 
 fn will() -> impl Strategy<Value = Will> {
@@ -93,7 +96,7 @@ fn subscription() -> impl Strategy<Value = SubscriptionRecord> {
 
 fn owed() -> impl Strategy<Value = OwedRecord> {
     (message(), option::of((any::<PacketIdentifier>(), any::<bool>())))
-        .prop_map(|(message, sent)| OwedRecord { message, sent })
+        .prop_map(|(message, sent)| OwedRecord { message: Arc::new(message), sent })
 }
 
 fn message() -> impl Strategy<Value = Message> {

@@ -7,7 +7,7 @@ use simrun::sim::platter::Platter;
 use simrun::store::database::{Database, StoreError};
 use simrun::store::{Change, Key, Value};
 
-use super::open;
+use super::{open, write};
 
 fn some_store() -> Platter {
     let platter = Platter::default();
@@ -15,8 +15,8 @@ fn some_store() -> Platter {
     for number in 0..20 {
         let topic = Text::try_from(format!("topic/{number}")).unwrap();
         let message = Message { topic: topic.clone(), payload: vec![7; 500].into(), ..Message::default() };
-        let change = Change { key: Key::Retained(topic), value: Some(Value::Retained(message)) };
-        database.write(&[change], None).unwrap();
+        let change = Change::new(Key::Retained(topic), Some(Value::Retained(Box::new(message))));
+        write(&mut database, &[change]).unwrap();
     }
     drop(database);
     platter

@@ -23,9 +23,11 @@ proptest! {
 
     #[test]
     fn what_is_cut_off_or_too_long_is_refused((key, value) in any::record(), at in any::<prop::sample::Index>()) {
+        // Before format 2 a session ended before its last byte.
+        let least = usize::from(matches!(key, Key::Session(_)));
         let (key, value) = encoded(&key, &value);
         if !value.is_empty() {
-            let cut = at.index(value.len());
+            let cut = at.index(value.len() - least);
             prop_assert!(decode(&key, &value[..cut]).is_err());
         }
         prop_assert_eq!(decode(&key[..at.index(key.len())], &value), Err(Undecodable::CutOff));

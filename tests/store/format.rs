@@ -1,6 +1,7 @@
 //! Stores of every format that was ever written open, and those of a later one are refused.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use redb::TableDefinition;
@@ -20,11 +21,15 @@ fn fixture(format: u64) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/store/format-{format}.redb"))
 }
 
+/// The block of packet identifiers of the session.
+const BLOCK: u8 = 3;
+
 const CLOCK: Clock =
     Clock { began: Duration::from_secs(1_764_000_000), last: Time::after(Duration::from_millis(12_345)) };
 
 /// A record of every kind, with everything that it can hold.
-fn records() -> Vec<Change> {
+/// `block` is 0 before format 2.
+fn records(block: u8) -> Vec<Change> {
     let client_id = Text::literal("lamp");
     let packet = PacketIdentifier::new(4711).unwrap();
     let properties = Properties::new().with(Property::ContentType, Is::Text(Text::literal("text/plain")));
@@ -49,16 +54,17 @@ fn records() -> Vec<Change> {
         retain_as_published: true,
         retain_handling: RetainHandling::SendIfNew,
     };
-    let owed = |sent| Value::Owed(OwedRecord { message: message.clone(), sent });
+    let owed = |sent| Value::Owed(OwedRecord { message: Arc::new(message.clone()), sent });
     let all = [
         (
             Key::Session(client_id.clone()),
-            Value::Session(SessionRecord {
+            Value::Session(Box::new(SessionRecord {
                 expiry_seconds: 3600,
                 left: Some(Time::after(Duration::from_secs(5))),
                 will: Some((will, 30)),
                 username: Some(Text::literal("ada")),
-            }),
+                block,
+            })),
         ),
         (
             Key::Subscription(client_id.clone(), Text::literal("$share/g/light/+")),
@@ -67,9 +73,9 @@ fn records() -> Vec<Change> {
         (Key::Owed(client_id.clone(), 1), owed(Some((packet, true)))),
         (Key::Owed(client_id.clone(), 2), owed(None)),
         (Key::Unreleased(client_id, packet), Value::Present),
-        (Key::Retained(message.topic.clone()), Value::Retained(message.clone())),
+        (Key::Retained(message.topic.clone()), Value::Retained(Box::new(message.clone()))),
     ];
-    all.into_iter().map(|(key, value)| Change { key, value: Some(value) }).collect()
+    all.into_iter().map(|(key, value)| Change::new(key, Some(value))).collect()
 }
 
 #[test]
@@ -78,7 +84,7 @@ fn a_store_of_every_format_opens() {
         let platter = Platter::default();
         platter.put(std::fs::read(fixture(format)).expect("each format has its file"));
         let (_, contents) = open(&platter);
-        assert_eq!(contents.restored, replayed([&records()]), "format {format}");
+        assert_eq!(contents.restored, replayed([&records(if format < 2 { 0 } else { BLOCK })]), "format {format}");
         assert_eq!((contents.unreadable, contents.clock), (0, Some(CLOCK)), "format {format}");
     }
 }
@@ -88,14 +94,14 @@ fn a_store_of_every_format_opens() {
 #[ignore = "writes the file of the present format"]
 fn write_the_file_of_this_format() {
     let platter = Platter::default();
-    open(&platter).0.write(&records(), Some(CLOCK)).unwrap();
+    open(&platter).0.write(&records(BLOCK).into_iter().collect(), Some(CLOCK)).unwrap();
     std::fs::write(fixture(FORMAT), platter.bytes()).unwrap();
 }
 
 #[test]
 fn a_store_of_a_later_format_is_refused() {
     let platter = Platter::default();
-    open(&platter).0.write(&records(), Some(CLOCK)).unwrap();
+    open(&platter).0.write(&records(BLOCK).into_iter().collect(), Some(CLOCK)).unwrap();
     {
         let database = redb::Builder::new().create_with_backend(platter.clone()).unwrap();
         let transaction = database.begin_write().unwrap();
@@ -113,7 +119,7 @@ fn a_store_of_a_later_format_is_refused() {
 #[test]
 fn a_record_that_cannot_be_read_does_not_hide_the_others() {
     let platter = Platter::default();
-    open(&platter).0.write(&records(), Some(CLOCK)).unwrap();
+    open(&platter).0.write(&records(BLOCK).into_iter().collect(), Some(CLOCK)).unwrap();
     {
         let database = redb::Builder::new().create_with_backend(platter.clone()).unwrap();
         let transaction = database.begin_write().unwrap();
@@ -123,5 +129,5 @@ fn a_record_that_cannot_be_read_does_not_hide_the_others() {
     }
     let (_, contents) = open(&platter);
     assert_eq!(contents.unreadable, 1);
-    assert_eq!(contents.restored, replayed([&records()]));
+    assert_eq!(contents.restored, replayed([&records(BLOCK)]));
 }

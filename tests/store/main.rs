@@ -8,12 +8,17 @@ mod format;
 mod reopening;
 
 use simrun::sim::platter::Platter;
-use simrun::store::database::{Contents, Database};
+use simrun::store::database::{Contents, Database, StoreError};
 use simrun::store::{Change, Restored};
 
 /// Opens the store on a simulated disk.
 fn open(platter: &Platter) -> (Database, Contents) {
     Database::open(platter.clone()).expect("a sound store opens")
+}
+
+/// Writes changes as one batch.
+fn write(database: &mut Database, changes: &[Change]) -> Result<(), StoreError> {
+    database.write(&changes.iter().cloned().collect(), None)
 }
 
 /// The records that batches leave.

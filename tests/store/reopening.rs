@@ -6,16 +6,17 @@ use proptest::prelude::*;
 use simrun::codec::Text;
 use simrun::message::Message;
 use simrun::sim::platter::{Mishap, Platter};
+use simrun::store::batch::Batch;
 use simrun::store::database::{Clock, StoreError};
 use simrun::store::{Change, Key, Value};
 use simrun::time::Time;
 
-use super::{any, open, replayed};
+use super::{any, open, replayed, write};
 
 fn retained(topic: &'static str, len: usize) -> Vec<Change> {
     let topic = Text::literal(topic);
     let message = Message { topic: topic.clone(), payload: vec![1; len].into(), ..Message::default() };
-    vec![Change { key: Key::Retained(topic), value: Some(Value::Retained(message)) }]
+    vec![Change::new(Key::Retained(topic), Some(Value::Retained(Box::new(message))))]
 }
 
 proptest! {
@@ -26,7 +27,7 @@ proptest! {
         let platter = Platter::default();
         for batch in &batches {
             let (mut database, _) = open(&platter);
-            database.write(batch, None).unwrap();
+            write(&mut database, batch).unwrap();
         }
         let (_, contents) = open(&platter);
         prop_assert_eq!(contents.restored, replayed(&batches));
@@ -40,7 +41,7 @@ proptest! {
             let platter = Platter::default();
             platter.lie(true); // What is never synced pends, and can be looked at.
             let (mut database, _) = open(&platter);
-            batches.iter().for_each(|batch| database.write(batch, None).unwrap());
+            batches.iter().for_each(|batch| write(&mut database, batch).unwrap());
             let mut asked = Vec::new();
             platter.deafen();
             platter.lose_power(|operation| {
@@ -59,15 +60,15 @@ proptest! {
 fn a_full_disk_is_an_error_and_what_was_there_stays() {
     let platter = Platter::default();
     let (mut database, _) = open(&platter);
-    database.write(&retained("before", 10), None).unwrap();
+    write(&mut database, &retained("before", 10)).unwrap();
     platter.plan(platter.operations(), Mishap::Full);
-    let error = database.write(&retained("large", 1_000_000), None).unwrap_err();
+    let error = write(&mut database, &retained("large", 1_000_000)).unwrap_err();
     assert!(matches!(&error, StoreError::Storage(error) if error.kind() == std::io::ErrorKind::StorageFull), "{error}");
     drop(database);
     platter.mend();
     let (mut database, contents) = open(&platter);
     assert_eq!(contents.restored, replayed([&retained("before", 10)]));
-    database.write(&retained("large", 1_000_000), None).expect("there is room again");
+    write(&mut database, &retained("large", 1_000_000)).expect("there is room again");
 }
 
 #[test]
@@ -75,7 +76,7 @@ fn a_sync_that_fails_is_told_apart() {
     let platter = Platter::default();
     let (mut database, _) = open(&platter);
     platter.plan(platter.operations(), Mishap::Broken);
-    let error = database.write(&retained("c", 1), None).unwrap_err();
+    let error = write(&mut database, &retained("c", 1)).unwrap_err();
     assert!(matches!(error, StoreError::Unsynced(_)), "{error:?}");
 }
 
@@ -83,7 +84,7 @@ fn a_sync_that_fails_is_told_apart() {
 fn a_disk_that_is_lost_is_an_empty_store() {
     let platter = Platter::default();
     let (mut database, _) = open(&platter);
-    database.write(&retained("gone", 10), None).unwrap();
+    write(&mut database, &retained("gone", 10)).unwrap();
     drop(database);
     platter.lose_all();
     assert!(open(&platter).1.restored.is_empty());
@@ -97,7 +98,7 @@ fn the_time_of_a_run_outlives_its_process_and_never_goes_back() {
 
     let platter = Platter::default();
     let kept = Clock { last: Time::after(5 * second), ..began };
-    open(&platter).0.write(&[], Some(kept)).unwrap();
+    open(&platter).0.write(&Batch::default(), Some(kept)).unwrap();
     let read = open(&platter).1.clock;
     assert_eq!(read, Some(kept));
 

@@ -40,7 +40,8 @@ impl Ledger<'_> {
         if let Some(identifier) = publish.packet_identifier {
             let expires = publish.properties.message_expiry_interval().is_some()
                 || said.is_some_and(|said| said.expiry.is_some());
-            session.sent.insert(identifier.get(), Exchange { link, place, expires });
+            let at_least_once = (publish.qos == Qos::AtLeastOnce).then(|| key.clone());
+            session.sent.insert(identifier.get(), Exchange { link, place, expires, at_least_once });
         }
         let copies = session.copies(&topic);
         self.judge_retained(link, &client_id, &topic, publish);

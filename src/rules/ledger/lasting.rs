@@ -227,6 +227,11 @@ impl Ledger<'_> {
         self.wills.in_doubt();
         self.at_most_once.clear();
         self.lesser.clear();
+        // What was not acknowledged was not promised: at QoS 1 it may have been sent all the same.
+        let unconfirmed = |key: &Key| self.messages.get(key).map_or(self.wills.is_known(key), |said| !said.confirmed);
+        for session in self.sessions.values_mut() {
+            session.sent.retain(|_, exchange| !exchange.at_least_once.as_ref().is_some_and(unconfirmed));
+        }
         self.messages.clear();
         for line in self.links.values_mut() {
             line.open[0] = false;

@@ -150,7 +150,7 @@ struct Session {
     /// Exchanges that the broker began.
     sent: BTreeMap<u16, Exchange>,
     /// Exchanges that the client began, as far as the broker knows.
-    got: BTreeMap<u16, Qos>,
+    got: BTreeMap<u16, Key>,
 }
 
 #[derive(Clone, Debug)]
@@ -167,6 +167,8 @@ struct Exchange {
     link: LinkId,
     place: usize,
     expires: bool,
+    /// What the broker sends at QoS 1.
+    at_least_once: Option<Key>,
 }
 
 /// What a client is to keep.
@@ -195,6 +197,8 @@ struct Said {
     retain: bool,
     expiry: Option<u32>,
     times: usize,
+    /// The broker has acknowledged it.
+    confirmed: bool,
 }
 
 impl Ledger<'_> {
@@ -327,7 +331,9 @@ impl Ledger<'_> {
             Packet::Ack(ack) => {
                 let session = client_id.and_then(|client_id| self.sessions.get_mut(&client_id));
                 if let Some(session) = session {
-                    session.answers(&ack, transfer.link);
+                    let confirmed = session.answers(&ack, transfer.link);
+                    let said = confirmed.and_then(|key| self.messages.get_mut(&key));
+                    said.into_iter().for_each(|said| said.confirmed = true);
                 }
             }
             _ => {}
@@ -342,7 +348,7 @@ impl Ledger<'_> {
             Packet::Publish(publish) => {
                 if let Some(identifier) = publish.packet_identifier {
                     own.refused.remove(&identifier.get());
-                    own.sent.insert(identifier.get(), Exchange { link, place, expires: false });
+                    own.sent.insert(identifier.get(), Exchange { link, place, expires: false, at_least_once: None });
                 }
             }
             Packet::Ack(ack) if ack.kind == AckKind::PubRel => {
@@ -394,13 +400,14 @@ impl Ledger<'_> {
     fn message_came(&mut self, link: LinkId, publish: &Publish) {
         let Some(line) = self.links.get_mut(&link) else { return };
         let topic = spelt_out(&mut line.aliases_in, publish);
+        let key = (topic.as_deref().unwrap_or_default().to_owned(), publish.payload.clone());
         if let Some(session) = line.client_id.as_ref().and_then(|client_id| self.sessions.get_mut(client_id))
             && let Some(identifier) = publish.packet_identifier
         {
-            line.repeats = session.got.insert(identifier.get(), publish.qos).is_some();
+            line.repeats = session.got.insert(identifier.get(), key.clone()).is_some();
         }
-        let (from, Some(topic)) = (line.client_id.clone().unwrap_or_default(), topic) else { return };
-        let said = self.messages.entry((topic.to_string(), publish.payload.clone())).or_insert_with(|| Said {
+        let (from, Some(_)) = (line.client_id.clone().unwrap_or_default(), topic) else { return };
+        let said = self.messages.entry(key).or_insert_with(|| Said {
             from: from.clone(),
             place: 0,
             time: self.now,
@@ -408,8 +415,10 @@ impl Ledger<'_> {
             retain: publish.retain,
             expiry: None,
             times: 0,
+            confirmed: false,
         });
         said.times += 1;
+        said.confirmed = false;
         (said.place, said.time) = (self.place, self.now);
         said.expiry = publish.properties.message_expiry_interval();
     }
@@ -540,14 +549,17 @@ impl Session {
     }
 
     /// The broker answers what the client began, or goes on with what it began itself.
-    fn answers(&mut self, ack: &Ack, link: LinkId) {
+    /// What it has acknowledged with that.
+    fn answers(&mut self, ack: &Ack, link: LinkId) -> Option<Key> {
         let identifier = ack.packet_identifier.get();
         match ack.kind {
-            AckKind::PubAck => drop(self.got.remove(&identifier)),
+            AckKind::PubAck => return self.got.remove(&identifier),
             AckKind::PubRec if ack.reason.is_error() => drop(self.got.remove(&identifier)),
+            AckKind::PubRec => return self.got.get(&identifier).cloned(),
             AckKind::PubRel => self.sent.get_mut(&identifier).into_iter().for_each(|exchange| exchange.link = link),
-            AckKind::PubRec | AckKind::PubComp => {}
+            AckKind::PubComp => {}
         }
+        None
     }
 
     /// All that it holds is gone.
