@@ -155,7 +155,7 @@ impl Broker {
     }
 
     /// The connection of a session, if it has one that takes more.
-    fn open_link(&self, key: SessionKey) -> Option<LinkId> {
+    pub(super) fn open_link(&self, key: SessionKey) -> Option<LinkId> {
         let id = self.sessions[key].link?;
         let link = self.links.get(&id)?;
         (!link.congested).then_some(id)

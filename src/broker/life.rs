@@ -14,6 +14,7 @@ impl Broker {
     /// A session's connection ended: its will is due now or after its delay, its own end after its expiry interval.
     pub(super) fn leave(&mut self, key: SessionKey) {
         self.sessions[key].link = None;
+        self.replays.forget(key);
         if !self.sessions[key].is_lasting() {
             return self.end_session(key);
         }

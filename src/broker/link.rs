@@ -380,6 +380,7 @@ impl Broker {
             false => self.timers.cancel(Timer::Congested(id)),
         }
         if let (false, Some(session)) = (congested, session) {
+            self.replays.drained(session);
             self.send_queued(session);
         }
     }

@@ -17,7 +17,8 @@
 //! | `routes` | to whom messages go, remembered for the topics published to of late |
 //! | `deliver` | a message goes out to sessions, at once or from their queues |
 //! | `settle` | PUBACK, PUBREC, PUBREL, PUBCOMP |
-//! | `subscribe` | subscriptions come and go, retained messages are sent |
+//! | `subscribe` | subscriptions come and go |
+//! | `replay` | retained messages on their way to new subscribers |
 //! | `subscriptions` | those of one session |
 //! | `shared` | groups that share a subscription |
 //! | `persist` | records for the disk and sessions from it |
@@ -43,6 +44,7 @@ mod outbox;
 mod persist;
 mod publish;
 mod quota;
+mod replay;
 mod rights;
 mod routes;
 mod session;
@@ -78,6 +80,7 @@ use notice::Hits;
 pub use notice::{Limit, Notice, Noticed, Notices, Who, WillFate};
 use outbox::Outbox;
 use quota::Debt;
+use replay::Replays;
 pub use rights::{AccessRule, Action};
 use routes::Routes;
 use session::{Session, SessionKey};
@@ -174,6 +177,7 @@ pub struct Broker {
     routes: Routes,
     groups: Groups,
     retained: Tree<Message>,
+    replays: Replays,
     timers: Timers<Timer>,
     /// What SCRAM needs of the users it has met.
     verifiers: BTreeMap<String, Verifier>,
@@ -210,6 +214,7 @@ impl Broker {
             routes: Routes::new(config.seed),
             groups: Groups::default(),
             retained: Tree::new(),
+            replays: Replays::default(),
             timers: Timers::new(),
             verifiers: BTreeMap::new(),
             names: Chance::new(config.seed, "broker", "client identifier"),
@@ -254,7 +259,7 @@ impl Broker {
             Input::Congested(link) => self.set_congested(link, true),
             Input::Drained(link) => self.set_congested(link, false),
             Input::Stored(mark) => self.outbox.stored(mark),
-            Input::Timeout => {}
+            Input::Timeout => self.send_more_retained(),
             Input::Shutdown => self.shutdown(),
         }
         self.outbox.commit();
@@ -288,7 +293,7 @@ impl Broker {
 
     /// When [`Input::Timeout`] is due; early or late is harmless.
     pub fn next_timeout(&self) -> Option<Time> {
-        self.timers.next()
+        if self.replays.are_due() { Some(self.now) } else { self.timers.next() }
     }
 
     /// The protocol version a connection speaks, once its CONNECT has come.

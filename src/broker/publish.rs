@@ -246,7 +246,8 @@ impl Broker {
         if !self.may_retain(message, instead) {
             return;
         }
-        self.retained.insert(topic.detached(), message.clone());
-        self.store_retained(topic, Some(message));
+        let message = message.compact();
+        self.store_retained(topic, Some(&message));
+        self.retained.insert(topic.sharing(&message.topic), message);
     }
 }

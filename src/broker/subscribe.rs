@@ -1,16 +1,15 @@
-//! Subscriptions come and go, and retained messages are sent (sections 3.8 to 3.11, 3.3.1.3).
+//! Subscriptions come and go (sections 3.8 to 3.11).
 
 use super::notice::{Limit, Noticed, Notices};
 use super::session::{SessionKey, Subscribed, target};
 use super::shared::GroupKey;
 use super::{Broker, Subscriber as Who};
 use crate::codec::{
-    Packet, Property, Qos, Reason, RetainHandling, SubAck, SubscribeRef, SubscriptionOptions, SubscriptionRef, Text,
-    UnsubAck, Unsubscribe, Value, Version,
+    Packet, Qos, Reason, RetainHandling, SubAck, SubscribeRef, SubscriptionOptions, SubscriptionRef, Text, UnsubAck,
+    Unsubscribe, Version,
 };
 use crate::link::{Cause, LinkId};
-use crate::message::Message;
-use crate::topic::{Target, TopicFilter};
+use crate::topic::Target;
 
 /// Whom the subscription index names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -80,7 +79,7 @@ impl Broker {
             Packet::SubAck(SubAck { packet_identifier, properties, reasons: reasons.clone() })
         });
         for (filter, subscribed) in retained {
-            self.send_retained(session, &filter, subscribed);
+            self.send_retained(session, filter, subscribed);
         }
     }
 
@@ -143,6 +142,7 @@ impl Broker {
     /// Ends one subscription; whether there was one. What is queued already is still delivered (3.10.4-3).
     pub(super) fn remove_subscription(&mut self, key: SessionKey, filter: &Text) -> bool {
         let Some(subscribed) = self.sessions[key].subscriptions.remove(filter) else { return false };
+        self.replays.cancel(key, filter);
         let Ok(target) = target(filter.clone(), subscribed.shared) else { return false };
         match &target {
             Target::Own(own) => drop(self.subscriptions.remove(own, &Who::Session(key))),
@@ -154,27 +154,6 @@ impl Broker {
         }
         self.store_subscription(key, filter, None);
         true
-    }
-
-    /// Sends the retained messages that a new subscription matches.
-    fn send_retained(&mut self, session: SessionKey, filter: &TopicFilter, subscribed: Subscribed) {
-        // Put aside, so that the messages need not be copied before they are sent.
-        let retained = std::mem::take(&mut self.retained);
-        retained.for_each_match(filter, |topic, message| {
-            if message.expired(self.now) || !self.may_hear(session, topic) {
-                return;
-            }
-            let qos = message.qos.min(subscribed.options.qos);
-            if qos == Qos::AtMostOnce && subscribed.identifier.is_none() {
-                return self.deliver_at_most_once(session, message, true, None);
-            }
-            let mut copy = Message { qos, retain: true, ..message.clone() };
-            if let Some(identifier) = subscribed.identifier {
-                copy.properties.push(Property::SubscriptionIdentifier, Value::Variable(identifier));
-            }
-            self.deliver(session, copy);
-        });
-        self.retained = retained;
     }
 
     pub(super) fn unsubscribe(&mut self, id: LinkId, session: SessionKey, unsubscribe: Unsubscribe) {

@@ -105,6 +105,13 @@ impl Text {
     pub fn detached(&self) -> Text {
         Text { bytes: Bytes::copy_from_slice(&self.bytes), wildcard: self.wildcard }
     }
+
+    /// A copy for keeping together with other bytes, in one buffer.
+    pub fn detached_with(&self, others: &[u8]) -> (Text, Bytes) {
+        let mut bytes = Bytes::from([self.as_bytes(), others].concat());
+        let others = bytes.split_off(self.len());
+        (Text { bytes, wildcard: self.wildcard }, others)
+    }
 }
 
 /// Whether `bytes` may stand in a packet as a string.

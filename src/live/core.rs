@@ -44,6 +44,8 @@ const ACCEPTS: usize = 64;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How many letters one turn reads.
 const LETTERS: usize = 1024;
+/// How often the broker goes on in one turn with what it has divided into portions.
+const TIMEOUTS: usize = 8;
 /// How many empty buffers are kept.
 const SPARE: usize = 1024;
 
@@ -296,7 +298,10 @@ impl Core {
             }
         }
         self.end_lingering();
-        if self.broker.next_timeout().is_some_and(|due| due <= self.now) {
+        for _ in 0..TIMEOUTS {
+            if self.broker.next_timeout().is_none_or(|due| due > self.now) {
+                break;
+            }
             self.handle(Input::Timeout);
         }
         std::ops::ControlFlow::Continue(())

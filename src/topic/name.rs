@@ -32,6 +32,12 @@ impl TopicName {
         &self.0
     }
 
+    /// The same name in the buffer of `text`, which says the same.
+    pub(crate) fn sharing(&self, text: &Text) -> TopicName {
+        debug_assert_eq!(self.0, *text);
+        TopicName(text.clone())
+    }
+
     /// A copy in a buffer of its own, for keeping: see [`Text::detached`].
     pub fn detached(&self) -> TopicName {
         TopicName(self.0.detached())

@@ -14,7 +14,7 @@ use super::{Level, TopicFilter, TopicName};
 /// names of any depth are all the same.
 #[derive(Clone, Debug)]
 pub struct Tree<V> {
-    entries: BTreeMap<Box<[u8]>, (TopicName, V)>,
+    entries: BTreeMap<Box<[u8]>, Box<(TopicName, V)>>,
 }
 
 impl<V> Tree<V> {
@@ -27,17 +27,17 @@ impl<V> Tree<V> {
     ///
     /// `name` is kept as it is, and so is the buffer it is part of: see [`TopicName::detached`].
     pub fn insert(&mut self, name: TopicName, value: V) -> Option<V> {
-        self.entries.insert(key(name.as_str()), (name, value)).map(|(_, value)| value)
+        self.entries.insert(key(name.as_str()), Box::new((name, value))).map(|entry| entry.1)
     }
 
     /// Takes out what is under `name`.
     pub fn remove(&mut self, name: &TopicName) -> Option<V> {
-        self.entries.remove(&key(name.as_str())).map(|(_, value)| value)
+        self.entries.remove(&key(name.as_str())).map(|entry| entry.1)
     }
 
     /// What is under `name`.
     pub fn get(&self, name: &TopicName) -> Option<&V> {
-        self.entries.get(&key(name.as_str())).map(|(_, value)| value)
+        self.entries.get(&key(name.as_str())).map(|entry| &entry.1)
     }
 
     /// How many names there are.
@@ -52,37 +52,62 @@ impl<V> Tree<V> {
 
     /// Visits each name that `filter` matches, ordered by the first level, then the second, and so on.
     pub fn for_each_match(&self, filter: &TopicFilter, mut each: impl FnMut(&TopicName, &V)) {
+        self.visit(filter, None, |name, value| {
+            each(name, value);
+            true
+        });
+    }
+
+    /// The same, from behind a name on, for as long as `each` wants more.
+    pub fn visit<'a>(
+        &'a self,
+        filter: &TopicFilter,
+        after: Option<&TopicName>,
+        mut each: impl FnMut(&'a TopicName, &'a V) -> bool,
+    ) {
         if !filter.is_wildcard() {
-            if let Some((name, value)) = self.entries.get(&key(filter.as_str())) {
-                each(name, value);
+            if let (Some(entry), None) = (self.entries.get(&key(filter.as_str())), after) {
+                each(&entry.0, &entry.1);
             }
             return;
         }
         let levels: Vec<_> = filter.levels().collect();
         let begins_with_wildcard = filter.begins_with_wildcard();
         let is_hidden = |key: &[u8]| begins_with_wildcard && key.starts_with(b"$");
-        let mut entries = self.entries.range::<[u8], _>(..);
+        let after = after.map(|after| key(after.as_str()));
+        let start = after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        let mut entries = self.entries.range::<[u8], _>((start, Bound::Unbounded));
+        let from = |goal: &[u8]| self.entries.range::<[u8], _>((Bound::Included(goal), Bound::Unbounded));
         // No key before this one can match any more.
         let mut goal = Vec::new();
-        // All keys that begin with this match.
-        let mut taken: Option<&[u8]> = None;
-        while let Some((key, (name, value))) = entries.next() {
-            if taken.is_some_and(|beginning| key.starts_with(beginning)) && !is_hidden(key) {
-                each(name, value);
-            } else if **key < *goal {
-                entries = self.entries.range::<[u8], _>((Bound::Included(goal.as_slice()), Bound::Unbounded));
-            } else if is_hidden(key) {
+        let mut more = true;
+        while more && let Some((key, entry)) = entries.next() {
+            if **key < *goal {
+                entries = from(&goal);
+                continue;
+            }
+            if is_hidden(key) {
                 goal = vec![b'$' + 1];
-            } else {
-                match step(&levels, key, &mut goal) {
-                    Step::Match => each(name, value),
-                    Step::MatchAll(len) => {
-                        taken = Some(&key[..len]);
-                        each(name, value);
+                continue;
+            }
+            match step(&levels, key, &mut goal) {
+                Step::Match => more = each(&entry.0, &entry.1),
+                Step::MatchAll(len) => {
+                    // What matches stands together, and is not looked at key by key.
+                    let end = end_of_all(key, len);
+                    let until = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+                    let others = self.entries.range::<[u8], _>((Bound::Excluded(&**key), until));
+                    for entry in std::iter::once(entry).chain(others.map(|(_, entry)| entry)) {
+                        if !each(&entry.0, &entry.1) {
+                            return;
+                        }
                     }
-                    Step::Leap => {}
-                    Step::Done => return,
+                    let Some(end) = end else { return };
+                    goal = end;
+                    entries = from(&goal);
                 }
+                Step::Leap => {}
+                Step::Done => return,
             }
         }
     }
@@ -107,14 +132,14 @@ impl<V> Tree<V> {
             goal.push(SEPARATOR + 1);
         }
         let from = |goal: &[u8]| self.entries.range::<[u8], _>((Bound::Included(goal), Bound::Unbounded)).next();
-        while let Some((found, (name, value))) = from(&goal).filter(|(found, _)| found.starts_with(&above)) {
+        while let Some((found, entry)) = from(&goal).filter(|(found, _)| found.starts_with(&above)) {
             let start = above.len();
             let end = found[start..].iter().position(|&byte| byte == SEPARATOR).map_or(found.len(), |len| start + len);
             let whole = end == found.len();
             set(&mut goal, &found[..end]);
             goal.push(SEPARATOR);
             let more = !whole || from(&goal).is_some_and(|(next, _)| next.starts_with(&goal));
-            let name = name.as_str();
+            let (name, value) = (entry.0.as_str(), &entry.1);
             if !each(&name[start..end], &name[..end], whole.then_some(value), more) {
                 return;
             }
@@ -182,6 +207,15 @@ fn step(levels: &[Level<'_>], key: &[u8], goal: &mut Vec<u8>) -> Step {
         start = end + 1;
     }
     if start > key.len() { Step::Match } else { leave(key, variable, goal) }
+}
+
+/// Before which key all that match together with this one end, because of its first `len` bytes: at the end of what begins
+/// so, and, where that is everything, at the names that begin with `$`.
+fn end_of_all(key: &[u8], len: usize) -> Option<Vec<u8>> {
+    match len.checked_sub(1) {
+        Some(separator) => Some([&key[..separator], &[SEPARATOR + 1]].concat()),
+        None => (key < &b"$"[..]).then(|| b"$".to_vec()),
+    }
 }
 
 /// Extends the goal, which ends where the first of `levels` begins, by those that are known.
