@@ -2,7 +2,6 @@
 //! 4.6, 4.9).
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -53,7 +52,7 @@ impl Broker {
             return;
         }
         let place = self.sessions[key].take_place();
-        let mut owed = Owed { place, message: Arc::new(message), left: true, stored: false };
+        let mut owed = Owed { place, message, left: true, stored: false };
         self.owe(key, &owed);
         let next = self.sessions[key].queue.is_empty();
         match self.open_link(key) {
@@ -116,8 +115,9 @@ impl Broker {
             Qos::AtLeastOnce | Qos::AtMostOnce => Awaited::PubAck,
         };
         let (place, stored) = (owed.place, owed.stored);
-        let block = self.sessions[key].outbound.block();
-        let packet = match self.sessions[key].outbound.begin(awaited, owed) {
+        let outbound = &mut self.sessions[key].outbound;
+        let block = outbound.block();
+        let packet = match outbound.begin(awaited, owed) {
             Ok(packet) => packet,
             Err(mut owed) => {
                 self.store_owed(key, &mut owed);
@@ -126,9 +126,11 @@ impl Broker {
             }
         };
         let ahead = awaited == Awaited::PubAck && !stored;
-        self.store_sent(key, packet, false);
-        if self.sessions[key].outbound.block() != block {
-            self.enter_block(key, link);
+        if self.config.durable {
+            self.store_sent(key, packet, false);
+            if self.sessions[key].outbound.block() != block {
+                self.enter_block(key, link);
+            }
         }
         if !self.send_begun(key, link, packet, false, ahead) {
             self.give_up(key, packet, awaited, place);
@@ -139,7 +141,7 @@ impl Broker {
     fn send_begun(&mut self, key: SessionKey, id: LinkId, packet: PacketIdentifier, dup: bool, ahead: bool) -> bool {
         let Some(owed) = self.sessions[key].outbound.value(packet) else { return false };
         let Some(link) = self.links.get_mut(&id) else { return false };
-        let Message { qos, retain, .. } = *owed.message;
+        let Message { qos, retain, .. } = owed.message;
         let frame = link.frame(&owed.message, Flags { dup, qos, retain }, Some(packet), self.now);
         let frame = frame.filter(|frame| link.takes(frame));
         let payload = owed.message.payload.len();

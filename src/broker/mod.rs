@@ -364,6 +364,9 @@ impl Broker {
     /// Queues a PUBLISH that need not wait for the disk. It does not overtake what tells the client in which session, and
     /// why, it hears it.
     fn output_ahead(&mut self, id: LinkId, frame: Frame) {
+        if !self.config.durable {
+            return self.outbox.push(Output::Send(id, frame));
+        }
         match self.links.get(&id) {
             Some(link) if self.outbox.has_stored(link.in_order) => self.outbox.push_ahead(Output::Send(id, frame)),
             _ => self.output_in_order(id, frame),

@@ -176,7 +176,7 @@ impl Broker {
     fn restore_owed(&mut self, key: SessionKey, place: u64, record: OwedRecord) {
         let session = &mut self.sessions[key];
         session.next_place = session.next_place.max(place + 1);
-        let owed = Owed { place, message: record.message, left: true, stored: true };
+        let owed = Owed { place, message: *record.message, left: true, stored: true };
         self.owe(key, &owed);
         let session = &mut self.sessions[key];
         match record.sent {
@@ -194,7 +194,7 @@ impl Broker {
 }
 
 fn owed_change(client_id: &Text, owed: &mut Owed, sent: Option<(PacketIdentifier, bool)>) -> Change {
-    let record = OwedRecord { message: owed.message.clone(), sent };
+    let record = OwedRecord { message: Box::new(owed.message.clone()), sent };
     let fresh = !std::mem::replace(&mut owed.stored, true);
     Change { key: Key::Owed(client_id.clone(), owed.place), value: Some(Value::Owed(record)), fresh }
 }

@@ -1,7 +1,6 @@
 //! A session (section 4.1): what the broker keeps for a client identifier, with or without a connection.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use super::quota::Debt;
 use super::subscriptions::Subscriptions;
@@ -66,7 +65,7 @@ pub(super) struct DelayedWill {
 pub(super) struct Owed {
     /// Its place in the order of what this session is owed.
     pub(super) place: u64,
-    pub(super) message: Arc<Message>,
+    pub(super) message: Message,
     /// Whether its PUBLISH may have been sent, once it has a packet identifier.
     pub(super) left: bool,
     /// Whether it was handed to the host to be stored.

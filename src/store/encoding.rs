@@ -9,7 +9,6 @@
 //! | unreleased | 4, client identifier, packet identifier (2) |
 //! | retained | 5, topic name |
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -114,7 +113,7 @@ pub fn decode(key: &[u8], value: &[u8]) -> Result<(Key, Value), Undecodable> {
         Key::Subscription(..) => Value::Subscription(cursor.subscription()?),
         Key::Owed(..) => {
             let sent = cursor.option(|cursor| Ok((cursor.packet()?, cursor.flag()?)))?;
-            Value::Owed(OwedRecord { message: Arc::new(cursor.message()?), sent })
+            Value::Owed(OwedRecord { message: Box::new(cursor.message()?), sent })
         }
         Key::Unreleased(..) => Value::Present,
         Key::Retained(_) => Value::Retained(Box::new(cursor.message()?)),

@@ -12,7 +12,6 @@ pub mod database;
 pub mod encoding;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use crate::codec::{PacketIdentifier, SubscriptionOptions, Text, Will};
 use crate::message::Message;
@@ -83,7 +82,7 @@ pub struct SubscriptionRecord {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwedRecord {
     /// The message as it is to be sent.
-    pub message: Arc<Message>,
+    pub message: Box<Message>,
     /// The packet identifier it was sent with, if it was, and whether its PUBREC has come.
     pub sent: Option<(PacketIdentifier, bool)>,
 }

@@ -1,6 +1,5 @@
 //! Records of every kind.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::collection::vec;
@@ -96,7 +95,7 @@ fn subscription() -> impl Strategy<Value = SubscriptionRecord> {
 
 fn owed() -> impl Strategy<Value = OwedRecord> {
     (message(), option::of((any::<PacketIdentifier>(), any::<bool>())))
-        .prop_map(|(message, sent)| OwedRecord { message: Arc::new(message), sent })
+        .prop_map(|(message, sent)| OwedRecord { message: Box::new(message), sent })
 }
 
 fn message() -> impl Strategy<Value = Message> {

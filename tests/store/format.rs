@@ -1,7 +1,6 @@
 //! Stores of every format that was ever written open, and those of a later one are refused.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use redb::TableDefinition;
@@ -54,7 +53,7 @@ fn records(block: u8) -> Vec<Change> {
         retain_as_published: true,
         retain_handling: RetainHandling::SendIfNew,
     };
-    let owed = |sent| Value::Owed(OwedRecord { message: Arc::new(message.clone()), sent });
+    let owed = |sent| Value::Owed(OwedRecord { message: Box::new(message.clone()), sent });
     let all = [
         (
             Key::Session(client_id.clone()),
