@@ -232,6 +232,24 @@ fn what_was_promised_to_nobody_may_be_heard_before_it_is_stored() {
     }
 }
 
+/// Nobody would send it again, and it is not heard before its connection is seen to end.
+#[test]
+fn a_will_is_not_heard_before_it_is_stored() {
+    for version in BOTH {
+        let mut host = Host::new(Config { durable: true, ..Config::default() });
+        let (hall, _) = host.connect(hello_lasting(version, "hall"));
+        host.subscribe(hall, "gone", Qos::AtLeastOnce);
+        let will = Will { topic: text("gone"), qos: Qos::AtLeastOnce, ..Will::default() };
+        let (lamp, _) = host.connect(Connect { will: Some(will), ..hello_lasting(version, "lamp") });
+        host.disk_answers = false;
+        host.cut(lamp);
+        assert!(host.silent(hall));
+        host.disk_answers = true;
+        host.connect(hello_lasting(version, "other"));
+        assert_eq!(host.next_publish(hall).topic.as_str(), "gone");
+    }
+}
+
 /// What was stored before it was sent is sent with an identifier that a crash does not forget.
 #[test]
 fn what_was_promised_is_not_heard_before_its_packet_identifier_is_stored() {

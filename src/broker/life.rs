@@ -54,7 +54,10 @@ impl Broker {
         };
         self.note_of(key, Notices::Few, || Noticed::WillPublished(topic.text().clone()));
         let Ok(route) = self.find_route(topic.as_str().as_bytes(), || Ok::<_, Infallible>(topic.clone()));
+        // It is not heard before its connection is seen to end, which waits for the disk.
+        self.outbox.strict = true;
         self.admit(key, &route, message);
+        self.outbox.strict = false;
         self.routes.put_back(route);
     }
 

@@ -368,7 +368,9 @@ impl Broker {
             return self.outbox.push(Output::Send(id, frame));
         }
         match self.links.get(&id) {
-            Some(link) if self.outbox.has_stored(link.in_order) => self.outbox.push_ahead(Output::Send(id, frame)),
+            Some(link) if !self.outbox.strict && self.outbox.has_stored(link.in_order) => {
+                self.outbox.push_ahead(Output::Send(id, frame))
+            }
             _ => self.output_in_order(id, frame),
         }
     }

@@ -18,6 +18,8 @@ pub(super) struct Outbox {
     bytes: usize,
     /// What need not wait.
     ahead: VecDeque<Output>,
+    /// What is said now has no sender who would say it again: all of it waits.
+    pub(super) strict: bool,
     /// What this turn stores.
     changes: Vec<Change>,
     /// What earlier ones did, on its way to the host. It does not wait for what waits for it.
