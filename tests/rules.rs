@@ -97,7 +97,13 @@ impl Talk {
 
     /// A new connection for a session that lasts, up to its CONNACK.
     fn connects(&mut self, session_present: bool, properties: Properties) {
-        self.link += 1;
+        self.asks(self.link + 1, properties);
+        self.answers(Reason::Success, session_present);
+    }
+
+    /// A new connection up to its CONNECT.
+    fn asks(&mut self, link: u64, properties: Properties) {
+        self.link = link;
         self.note(What::Opened { link: LinkId(self.link), client: CLIENT.into(), broker: BROKER.into() });
         let connect = Connect {
             version: self.version,
@@ -110,7 +116,10 @@ impl Talk {
             properties,
         };
         self.says(CLIENT, &Packet::Connect(Box::new(connect)));
-        let (reason, properties) = (Reason::Success, Properties::new());
+    }
+
+    fn answers(&mut self, reason: Reason, session_present: bool) {
+        let properties = Properties::new();
         self.says(BROKER, &Packet::ConnAck(ConnAck { session_present, reason, properties }));
     }
 
@@ -180,6 +189,38 @@ fn a_released_message_of_a_lost_session_may_have_dup() {
         talk.publishes(CLIENT, "a", Qos::ExactlyOnce, 2, true);
         assert_eq!(talk.broken(Role::Client), Vec::<&str>::new());
     }
+}
+
+/// What still arrives on a connection after another asked for its client identifier may come too late: the trace does not
+/// show whether the server took it in. If it refuses the other connection, it did.
+#[test]
+fn an_acknowledgement_on_a_displaced_connection_may_come_too_late() {
+    let breaches = |asked: bool, accepted: bool, dup: bool| {
+        let mut talk = Talk::new(Version::V3_1_1);
+        talk.connects(false, Properties::new());
+        talk.subscribes("a");
+        talk.publishes(BROKER, "a", Qos::AtLeastOnce, 1, false);
+        if asked {
+            talk.asks(2, Properties::new());
+            if !accepted {
+                talk.answers(Reason::NotAuthorized, false);
+            }
+            talk.link = 1;
+        }
+        talk.acknowledges(CLIENT, AckKind::PubAck, 1);
+        if !(asked && accepted) {
+            talk.asks(2, Properties::new());
+        }
+        talk.link = 2;
+        talk.answers(Reason::Success, true);
+        talk.publishes(BROKER, "a", Qos::AtLeastOnce, 1, dup);
+        talk.broken(Role::Server)
+    };
+    let none = Vec::<&str>::new();
+    assert_eq!(breaches(true, true, true), none, "the same message again");
+    assert_eq!(breaches(true, true, false), none, "another message");
+    assert_eq!(breaches(true, false, true), ["v3.1.1/MQTT-3.3.1-3"], "the other connection was refused");
+    assert_eq!(breaches(false, false, true), ["v3.1.1/MQTT-3.3.1-3"], "no other connection had asked");
 }
 
 /// Nobody is sent what he never subscribed to; what he no longer wants may be on its way.

@@ -17,6 +17,8 @@ pub(super) enum Step {
     Received,
     /// PUBREL was sent.
     Released,
+    /// It was answered, perhaps too late: see [`Claims`].
+    Doubtful,
 }
 
 /// Exchanges by packet identifier.
@@ -66,8 +68,39 @@ impl Filters {
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
     stored: BTreeMap<Text, Rc<RefCell<Session>>>,
+    claims: Claims,
     /// The judged side has been restarted.
     pub restarted: bool,
+}
+
+/// Which connections have asked a server for which client identifier, by number, but those that it refused. From the
+/// moment that the CONNECT of one arrives, what still arrives on earlier ones may come too late: the server ends them
+/// (3.1.4-2, in 5.0 3.1.4-3), but the trace shows that only when they are closed, which may have to wait for a disk.
+#[derive(Debug, Default)]
+struct Claims {
+    of: BTreeMap<Text, BTreeSet<usize>>,
+    last: usize,
+}
+
+impl Claims {
+    fn add(&mut self, client_id: &Text) -> usize {
+        self.last += 1;
+        self.of.entry(client_id.clone()).or_default().insert(self.last);
+        self.last
+    }
+
+    /// The server has accepted the connection with this number, and so ended those before it, or refused it.
+    fn answered(&mut self, client_id: &Text, number: usize, accepted: bool) {
+        let Some(claims) = self.of.get_mut(client_id) else { return };
+        match accepted {
+            true => *claims = claims.split_off(&number),
+            false => drop(claims.remove(&number)),
+        }
+    }
+
+    fn has_later(&self, client_id: &Text, number: usize) -> bool {
+        self.of.get(client_id).and_then(BTreeSet::last).is_some_and(|last| *last > number)
+    }
 }
 
 impl Session {
@@ -97,6 +130,8 @@ pub(super) struct Conversation {
     pub connect: Option<Box<Connect>>,
     /// The CONNACK.
     pub connack: Option<ConnAck>,
+    /// Its number among those that ask a judged server for client identifiers.
+    claim: usize,
     /// The client, by name.
     client: Text,
     session: Rc<RefCell<Session>>,
@@ -126,6 +161,7 @@ impl Conversation {
             version: None,
             connect: None,
             connack: None,
+            claim: 0,
             client: Text::try_from(client.to_owned()).unwrap_or_default(),
             session: Rc::default(),
             requests: BTreeMap::new(),
@@ -194,6 +230,12 @@ impl Conversation {
         assigned.or_else(|| self.connect.as_ref().map(|connect| connect.client_id.detached()))
     }
 
+    /// Whether another connection has asked the judged server for the same client identifier since.
+    fn is_displaced(&self, sessions: &Sessions) -> bool {
+        let has_later = |client_id: Text| sessions.claims.has_later(&client_id, self.claim);
+        self.role == Role::Server && self.client_id().is_some_and(has_later)
+    }
+
     pub(super) fn take_in(&mut self, side: Side, packet: &Packet, sessions: &mut Sessions) {
         if side == Side::Judged {
             self.packets += 1;
@@ -202,15 +244,22 @@ impl Conversation {
             Packet::Connect(connect) if self.connect.is_none() => {
                 self.version = Some(connect.version);
                 self.connect = Some(connect.clone());
+                self.claim = sessions.claims.add(&connect.client_id.detached());
             }
             Packet::ConnAck(connack) if self.connack.is_none() => {
                 self.connack = Some(connack.clone());
+                if let Some(client_id) = self.client_id() {
+                    sessions.claims.answered(&client_id, self.claim, !connack.reason.is_error());
+                }
                 if let Some(owner) = self.owner().filter(|_| !connack.reason.is_error()) {
                     self.enter(owner, connack.session_present, sessions);
                 }
             }
             Packet::Publish(publish) => self.publish(side, publish),
-            Packet::Ack(ack) => self.ack(side, ack.kind, ack.packet_identifier.get(), ack.reason),
+            Packet::Ack(ack) => {
+                let too_late = side == Side::Opposite && self.is_displaced(sessions);
+                self.ack(side, ack.kind, ack.packet_identifier.get(), ack.reason, too_late);
+            }
             Packet::Subscribe(subscribe) => {
                 let mut session = self.session.borrow_mut();
                 subscribe.subscriptions.iter().for_each(|asked| session.filters.add(&asked.filter));
@@ -279,8 +328,9 @@ impl Conversation {
         }
     }
 
-    /// PUBACK, PUBREC and PUBCOMP answer what the other side began; PUBREL goes on with one's own.
-    fn ack(&mut self, side: Side, kind: AckKind, identifier: u16, reason: Reason) {
+    /// PUBACK, PUBREC and PUBCOMP answer what the other side began; PUBREL goes on with one's own. One that comes perhaps too
+    /// late leaves it open whether the exchange went on.
+    fn ack(&mut self, side: Side, kind: AckKind, identifier: u16, reason: Reason, too_late: bool) {
         let other = if side == Side::Judged { Side::Opposite } else { Side::Judged };
         let begun_by = if kind == AckKind::PubRel { side } else { other };
         let over = match kind {
@@ -290,7 +340,9 @@ impl Conversation {
         };
         let mut session = self.session.borrow_mut();
         let exchanges = session.begun_by(begun_by);
-        if over {
+        if too_late {
+            exchanges.entry(identifier).and_modify(|step| *step = Step::Doubtful);
+        } else if over {
             exchanges.remove(&identifier);
         } else if let Some(step) = exchanges.get_mut(&identifier) {
             *step = match (kind, &*step) {

@@ -58,7 +58,7 @@ fn first(so_far: &Conversation, publish: &Publish, step: Option<&Step>) -> Judge
     let repeated = match lost {
         Some(Step::Published(earlier)) => same_message(earlier, publish),
         Some(Step::Received | Step::Released) => publish.qos == Qos::ExactlyOnce,
-        None => false,
+        Some(Step::Doubtful) | None => false,
     };
     match step {
         None if so_far.restarted || repeated => Silent,
@@ -110,7 +110,7 @@ fn no_way_back() -> Watch {
         Some(Step::Released) if publish.qos == Qos::ExactlyOnce => {
             Broken("PUBLISH for an exchange whose PUBREL was sent".to_owned())
         }
-        Some(Step::Received | Step::Released) => Silent,
+        Some(Step::Received | Step::Released | Step::Doubtful) => Silent,
         _ if publish.qos == Qos::ExactlyOnce => Kept,
         _ => Silent,
     })

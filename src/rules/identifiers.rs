@@ -38,7 +38,8 @@ fn unused(so_far: &Conversation, publish: &Publish) -> Judgement {
     let begun = exchanges.get(&identifier.get());
     // The same message again without DUP is another matter: see `delivery`.
     let again = matches!(begun, Some(Step::Published(earlier)) if same_message(earlier, publish));
-    let free = (begun.is_none() || again) && !so_far.requests.contains_key(&identifier.get());
+    let perhaps_over = begun == Some(&Step::Doubtful);
+    let free = (begun.is_none() || again || perhaps_over) && !so_far.requests.contains_key(&identifier.get());
     Judgement::of(free || is_other_direction(so_far, identifier.get(), begun.is_some()), || {
         format!("packet identifier {identifier} begins a message while it is in use")
     })
