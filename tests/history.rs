@@ -99,11 +99,14 @@ fn what_came_before_a_subscription_may_be_heard_late() {
 fn nothing_is_wrong_where_the_standard_leaves_room() {
     for name in [
         "closed_before_the_connack.yaml",
+        "expired_and_sent_again.yaml",
         "replaced_before_the_connack.yaml",
         "resumed_at_the_last_moment.yaml",
+        "subscribed_anew_at_once.yaml",
         "subscribed_anew_in_between.yaml",
-        "subscribed_in_between.yaml",
+        "unsubscribed_and_resumed.yaml",
         "unsubscribed_in_between.yaml",
+        "will_at_the_last_moment.yaml",
         "will_without_a_connack.yaml",
     ] {
         let (scenario, trace) = play(name);

@@ -86,6 +86,8 @@ struct History<'a> {
     lines: BTreeMap<(Name, String, Qos), Vec<Bytes>>,
     /// Where each reached the broker for the first time.
     came: BTreeMap<Key, usize>,
+    /// What has a lifetime: when that is over for a session, it may still be sent again by its publisher, and be heard late.
+    expiring: BTreeSet<Key>,
     owed: Vec<Owed>,
     /// How often each was heard, and how many subscriptions matched it at most.
     heard: BTreeMap<(Name, Key), (usize, usize)>,
@@ -249,7 +251,6 @@ impl History<'_> {
             link: None,
         });
         session.version = connect.version;
-        session.former.clear();
         session.persistent = persistent;
         session.limited |= limited;
     }
@@ -268,6 +269,7 @@ impl History<'_> {
         let Ok(client_id) = Text::try_from(client_id.to_owned()) else { return };
         if let Some(session) = self.sessions.get_mut(&client_id) {
             session.subscriptions.clear();
+            session.former.clear();
             session.received.clear();
         }
         self.forget(&client_id);
@@ -305,7 +307,11 @@ impl History<'_> {
         let repeated =
             publisher.received.get(&identifier) == Some(&key) && (publish.dup || publish.qos == Qos::ExactlyOnce);
         publisher.received.insert(identifier, key.clone());
-        if repeated || publish.properties.message_expiry_interval().is_some() || self.circumstances.short_of_room {
+        let expires = publish.properties.message_expiry_interval().is_some();
+        if expires {
+            self.expiring.insert(key.clone());
+        }
+        if repeated || expires || self.circumstances.short_of_room {
             return;
         }
         let Ok(topic) = TopicName::try_from(publish.topic.clone()) else { return };
@@ -457,7 +463,7 @@ impl History<'_> {
                 .then(|| format!("{client} heard {} {heard} times, it was said {said} times", words(&key)));
             self.note(&ONCE, version, doubled);
         }
-        if !shared && said == 1 && heard == 1 && in_time {
+        if !shared && said == 1 && heard == 1 && in_time && !self.expiring.contains(&key) {
             self.order(client, &key, version);
         }
     }

@@ -159,6 +159,8 @@ struct Subscription {
     options: SubscriptionOptions,
     /// It is in force: asked for and granted.
     granted: bool,
+    /// The client has asked for its end, and not for it anew since.
+    ending: bool,
 }
 
 /// An exchange of a sender: on which connection it was last heard of.
@@ -257,7 +259,8 @@ impl Ledger<'_> {
                 if let Some(session) = client_id.and_then(|client_id| self.sessions.get_mut(&client_id)) {
                     session.changed = place;
                     for filter in &unsubscribe.filters {
-                        session.subscriptions.get_mut(filter.as_str()).into_iter().for_each(|it| it.granted = false);
+                        let Some(known) = session.subscriptions.get_mut(filter.as_str()) else { continue };
+                        (known.granted, known.ending) = (false, true);
                     }
                 }
                 line.requests.insert(unsubscribe.packet_identifier.get(), Packet::Unsubscribe(unsubscribe));
@@ -323,8 +326,11 @@ impl Ledger<'_> {
                 let session = client_id.and_then(|client_id| self.sessions.get_mut(&client_id));
                 if let (Some(Packet::Unsubscribe(unsubscribe)), Some(session)) = (asked, session) {
                     session.changed = place;
-                    let ended = unsubscribe.filters.iter().filter_map(|it| session.subscriptions.remove(it.as_str()));
-                    session.former.extend(ended);
+                    for filter in &unsubscribe.filters {
+                        if session.subscriptions.get(filter.as_str()).is_some_and(|known| known.ending) {
+                            session.former.extend(session.subscriptions.remove(filter.as_str()));
+                        }
+                    }
                 }
             }
             Packet::Publish(publish) => self.copy(transfer.link, &publish),
@@ -521,7 +527,7 @@ impl Session {
             if asked.options.retain_as_published {
                 self.as_published.push(target.filter().clone());
             }
-            let subscription = Subscription { target, options: asked.options, granted: false };
+            let subscription = Subscription { target, options: asked.options, granted: false, ending: false };
             self.subscriptions.insert(asked.filter.to_string(), subscription);
         }
     }

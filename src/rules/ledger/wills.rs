@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Key, Ledger, Names, TICK, words};
+use super::{Key, Ledger, Names, SLACK, TICK, words};
 use crate::codec::{self, Publish, Qos, Text, Version};
 use crate::time::Time;
 use crate::topic::{Target, TopicName};
@@ -67,6 +67,8 @@ struct Owed {
     client_id: Text,
     version: Version,
     place: usize,
+    /// When it was due.
+    due: Time,
 }
 
 impl Wills {
@@ -168,7 +170,7 @@ impl Ledger<'_> {
 
     fn will_is_due_since(&mut self, client_id: &Text, certain: bool, since: usize) {
         let Some(session) = self.sessions.get_mut(client_id) else { return };
-        let (version, place) = (session.version, self.place);
+        let (version, place, due) = (session.version, self.place, self.now);
         let Some(will) = session.will.take() else { return };
         self.wills.allow(&will.key);
         let doubtful = !certain || will.qos == Qos::AtMostOnce || will.expires || self.circumstances.short_of_room;
@@ -186,7 +188,7 @@ impl Ledger<'_> {
             let sent = self.wills.sent.get(&(hearer.clone(), will.key.clone()));
             let has_it = sent.is_some_and(|sent| sent.last >= since);
             if sure && any && !leaving && !has_it {
-                self.wills.owed.push(Owed { key: will.key.clone(), client_id: hearer.clone(), version, place });
+                self.wills.owed.push(Owed { key: will.key.clone(), client_id: hearer.clone(), version, place, due });
             }
         }
     }
@@ -216,10 +218,10 @@ impl Ledger<'_> {
         self.note_at(&NOT_BEFORE, version, self.place, why);
     }
 
-    /// All is quiet: a will that still has not come will not come any more.
+    /// All is quiet: a will that still has not come will not come any more, unless it was due just now.
     pub(super) fn judge_wills(&mut self) {
         for owed in std::mem::take(&mut self.wills.owed) {
-            if self.is_connected(&owed.client_id) {
+            if self.now.since(owed.due) >= SLACK && self.is_connected(&owed.client_id) {
                 let why = format!("the will {} was due and never reached {}", words(&owed.key), owed.client_id);
                 self.note_at(&PUBLISHED, owed.version, owed.place, Some(why));
             }
