@@ -258,11 +258,51 @@ fn users_log_in_or_bring_their_password() {
     let accepted = post(port, "/api/login", OURS, &json!({"user": "ada", "password": "lovelace"}));
     let cookie = accepted.header("set-cookie").expect("a cookie");
     assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"), "{cookie}");
-    let cookie = format!("Cookie: other=1; {}\r\n", cookie.split(';').next().expect("its value"));
+    let cookie = log_in(port, "ada", "lovelace");
     assert_eq!(get(port, "/api/hello", &cookie).json()["user"], "ada");
     assert_eq!(get(port, "/api/overview", &cookie).status, 200);
     assert_eq!(post(port, "/api/logout", &format!("{OURS}{cookie}"), &json!({})).status, 200);
     assert_eq!(get(port, "/api/overview", &cookie).status, 401, "the token is good for nothing any more");
+}
+
+/// The token of a new login, as a header.
+fn log_in(port: u16, user: &str, password: &str) -> String {
+    let accepted = post(port, "/api/login", OURS, &json!({"user": user, "password": password}));
+    let cookie = accepted.header("set-cookie").expect("a cookie");
+    format!("Cookie: other=1; {}\r\n", cookie.split(';').next().expect("its value"))
+}
+
+#[test]
+fn who_is_no_user_any_more_is_logged_out() {
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let config = folder.path().join("broker.yaml").display().to_string();
+    let write = |text: &str| std::fs::write(&config, text).expect("written");
+    write("users: { ada: lovelace, grace: hopper }\n");
+    let mut broker = Served::start(&["--config", &config]);
+    let port = broker.web;
+    let (ada, grace) = (log_in(port, "ada", "lovelace"), log_in(port, "grace", "hopper"));
+    let mut reload = || {
+        let pid = broker.pid().to_string();
+        assert!(std::process::Command::new("kill").args(["-s", "HUP", &pid]).status().expect("kill runs").success());
+        broker.log_until("read anew");
+    };
+    let mut stream = dial(port);
+    write!(stream, "GET /api/packets HTTP/1.1\r\nHost: localhost\r\n{ada}\r\n").expect("it reads");
+    event_with(&mut stream, "\"missed\"");
+
+    write("users: { ada: lovelace, grace: hopper }\nlimits: { qos: 1 }\n");
+    reload();
+    assert_eq!(get(port, "/api/overview", &ada).status, 200, "nothing has changed for her");
+    assert_eq!(get(port, "/api/overview", ADA).status, 200);
+
+    write("users: { grace: hopper }\n");
+    reload();
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).expect("the stream ends");
+    assert_eq!(get(port, "/api/overview", &ada).status, 401);
+    assert_eq!(get(port, "/api/overview", ADA).status, 401, "nor is her password remembered");
+    assert_eq!(get(port, "/api/overview", &grace).status, 401, "who is there still logs in once more");
+    assert_eq!(get(port, "/api/overview", &log_in(port, "grace", "hopper")).status, 200);
 }
 
 #[test]

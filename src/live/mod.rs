@@ -163,10 +163,13 @@ async fn obey(
             () = signals.next() => break,
             _ = hangup.recv() => {
                 if let Some(config) = reload() {
-                    door.change(&config);
                     // Signals are not to wait for a broker that waits for its disk.
-                    let control = control.clone();
-                    tokio::spawn(async move { control.ask(move |broker, _| broker.reconfigure(config)).await });
+                    let (control, door) = (control.clone(), door.clone());
+                    tokio::spawn(async move {
+                        let renewed = config.clone();
+                        control.ask(move |broker, _| broker.reconfigure(renewed)).await;
+                        door.change(&config);
+                    });
                 }
             }
         }

@@ -191,8 +191,8 @@ pub(super) async fn login(
     Extension(PeerAddress(peer)): Extension<PeerAddress>,
     Body(Credentials { user, password }): Body<Credentials>,
 ) -> Result<Response, Problem> {
-    guard::admit(&web, peer.ip(), &user, &password).await?;
-    let token = web.logins.lock().await.log_in(&user);
+    let edition = guard::admit(&web, peer.ip(), &user, &password).await?;
+    let token = web.logins.lock().await.log_in(&user, edition);
     let token = token.map_err(|error| Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()))?;
     let name = guard::cookie_name(web.address);
     let cookie = format!("{name}={token}; Path=/; HttpOnly; SameSite=Strict; Max-Age=43200");

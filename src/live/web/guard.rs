@@ -16,7 +16,7 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 
 use super::api::Problem;
-use super::logins::is_right;
+use super::logins::{Edition, is_right};
 use super::{ANSWER_TIME, BODY_MAXIMUM, Web};
 
 /// The header that a request has to carry that changes something.
@@ -130,33 +130,37 @@ pub(super) async fn who(web: &Web, peer: IpAddr, headers: &HeaderMap) -> Result<
     if web.door.is_open() {
         return Ok(User(None));
     }
+    let edition = web.door.edition();
     if let Some(token) = token(headers, web.address)
-        && let Some(user) = web.logins.lock().await.user_of(token)
+        && let Some(user) = web.logins.lock().await.user_of(token, edition)
     {
         return Ok(User(Some(user)));
     }
     let Some(credentials) = text(headers, &header::AUTHORIZATION).and_then(|given| given.strip_prefix("Basic ")) else {
         return Err(Problem::log_in(headers.contains_key(OURS)));
     };
-    if let Some(user) = web.logins.lock().await.remembered(credentials) {
+    if let Some(user) = web.logins.lock().await.remembered(credentials, edition) {
         return Ok(User(Some(user)));
     }
     let decoded = BASE64_STANDARD.decode(credentials).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     let Some((user, password)) = decoded.as_deref().and_then(|decoded| decoded.split_once(':')) else {
         return Err(Problem::log_in(false));
     };
-    admit(web, peer, user, password).await?;
-    web.logins.lock().await.remember(credentials, user);
+    let edition = admit(web, peer, user, password).await?;
+    web.logins.lock().await.remember(credentials, user, edition);
     Ok(User(Some(user.to_owned())))
 }
 
-/// Looks whether a password is right and its user may see everything. Who has failed before waits for the answer.
+/// Looks whether a password is right and its user may see everything, and says by which edition of the door. Who has failed
+/// before waits for the answer.
 ///
 /// # Errors
 /// Why they are not let in.
-pub(super) async fn admit(web: &Web, peer: IpAddr, user: &str, password: &str) -> Result<(), Problem> {
+pub(super) async fn admit(web: &Web, peer: IpAddr, user: &str, password: &str) -> Result<Edition, Problem> {
+    // Of before the question: what changes meanwhile ends the login.
+    let edition = web.door.edition();
     if web.door.is_open() {
-        return Ok(());
+        return Ok(edition);
     }
     let penalty = web.logins.lock().await.penalty(peer);
     tokio::time::sleep(penalty).await;
@@ -167,7 +171,7 @@ pub(super) async fn admit(web: &Web, peer: IpAddr, user: &str, password: &str) -
     web.logins.lock().await.succeeded(peer);
     let name = user.to_owned();
     match web.control.ask(move |broker, _| broker.is_operator(&name)).await {
-        Some(true) => Ok(()),
+        Some(true) => Ok(edition),
         Some(false) => Err(Problem::new(
             StatusCode::FORBIDDEN,
             "this page shows everything, and an access rule denies this user something",

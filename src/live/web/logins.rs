@@ -3,15 +3,14 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::broker::{Config, Verdict, Weighed};
+use crate::broker::{AccessRule, Config, Credential, Verdict, Weighed};
 use crate::live::Control;
 
 /// How long a login lasts that is not used.
@@ -30,24 +29,52 @@ const PENALTY_MAXIMUM: Duration = Duration::from_secs(8);
 /// Who is let in: users of the broker whose password is right; anyone for as long as it has no users, and is to be
 /// reached from this machine alone. Clones share what changes.
 #[derive(Clone, Debug)]
-pub struct Door {
-    is_open: Arc<AtomicBool>,
+pub struct Door(watch::Sender<Keys>);
+
+/// What decides who is let in.
+#[derive(Debug)]
+struct Keys {
+    users: BTreeMap<String, Credential>,
+    access: Vec<AccessRule>,
+    edition: Edition,
 }
+
+/// How often that has changed. Whoever was let in before asks again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Edition(u64);
 
 impl Door {
     /// The door of a broker that is set up like this.
     pub fn of(config: &Config) -> Door {
-        Door { is_open: Arc::new(AtomicBool::new(config.users.is_empty())) }
+        let (users, access) = (config.users.clone(), config.access.clone());
+        Door(watch::Sender::new(Keys { users, access, edition: Edition::default() }))
     }
 
-    /// The broker is set up like this from now on.
+    /// The broker is set up like this by now. If its users or access rules are others, all logins end.
     pub fn change(&self, config: &Config) {
-        self.is_open.store(config.users.is_empty(), Ordering::Relaxed);
+        self.0.send_if_modified(|keys| {
+            let changed = keys.users != config.users || keys.access != config.access;
+            if changed {
+                let (users, access) = (config.users.clone(), config.access.clone());
+                *keys = Keys { users, access, edition: Edition(keys.edition.0 + 1) };
+            }
+            changed
+        });
     }
 
     /// Whether nobody is asked for a password.
     pub fn is_open(&self) -> bool {
-        self.is_open.load(Ordering::Relaxed)
+        self.0.borrow().users.is_empty()
+    }
+
+    pub(super) fn edition(&self) -> Edition {
+        self.0.borrow().edition
+    }
+
+    /// Waits until this edition is over.
+    pub(super) async fn changed_since(&self, edition: Edition) {
+        // It fails only without a sender, and that is ours.
+        let _ = self.0.subscribe().wait_for(|keys| keys.edition != edition).await;
     }
 }
 
@@ -79,16 +106,23 @@ type Secret = [u8; 32];
 #[derive(Clone)]
 struct Login {
     user: String,
+    edition: Edition,
     ends: Instant,
     lasts: Duration,
 }
 
+impl Login {
+    fn holds(&self, edition: Edition) -> bool {
+        self.edition == edition && self.ends > Instant::now()
+    }
+}
+
 impl Logins {
-    /// A new token for a user.
+    /// A new token for a user who was let in by this edition of the door.
     ///
     /// # Errors
     /// If the operating system has no randomness.
-    pub(super) fn log_in(&mut self, user: &str) -> Result<String, getrandom::Error> {
+    pub(super) fn log_in(&mut self, user: &str, edition: Edition) -> Result<String, getrandom::Error> {
         let mut random = [0; 32];
         getrandom::fill(&mut random)?;
         let token = random.iter().fold(String::new(), |mut token, byte| {
@@ -96,20 +130,19 @@ impl Logins {
             token
         });
         let secret = self.secret("token", token.as_bytes())?;
-        self.keep(secret, user, LOGIN_IDLE);
+        self.keep(secret, user, edition, LOGIN_IDLE);
         Ok(token)
     }
 
-    /// Whose token it is.
-    pub(super) fn user_of(&mut self, token: &str) -> Option<String> {
+    /// Whose token it is, as long as nothing has changed.
+    pub(super) fn user_of(&mut self, token: &str, edition: Edition) -> Option<String> {
         let secret = self.secret("token", token.as_bytes()).ok()?;
         let login = self.by_secret.get_mut(&secret)?;
-        let now = Instant::now();
-        if login.ends <= now {
+        if !login.holds(edition) {
             self.by_secret.remove(&secret);
             return None;
         }
-        login.ends = now + login.lasts;
+        login.ends = Instant::now() + login.lasts;
         Some(login.user.clone())
     }
 
@@ -121,16 +154,16 @@ impl Logins {
     }
 
     /// Whether these credentials were right a moment ago, and whose they are.
-    pub(super) fn remembered(&mut self, credentials: &str) -> Option<String> {
+    pub(super) fn remembered(&mut self, credentials: &str, edition: Edition) -> Option<String> {
         let secret = self.secret("basic", credentials.as_bytes()).ok()?;
         let login = self.by_secret.get(&secret)?;
-        (login.ends > Instant::now()).then(|| login.user.clone())
+        login.holds(edition).then(|| login.user.clone())
     }
 
-    /// These credentials were right.
-    pub(super) fn remember(&mut self, credentials: &str, user: &str) {
+    /// These credentials were right for this edition of the door.
+    pub(super) fn remember(&mut self, credentials: &str, user: &str, edition: Edition) {
         if let Ok(secret) = self.secret("basic", credentials.as_bytes()) {
-            self.keep(secret, user, BASIC_LASTS);
+            self.keep(secret, user, edition, BASIC_LASTS);
         }
     }
 
@@ -158,14 +191,14 @@ impl Logins {
         self.failures.remove(&from);
     }
 
-    fn keep(&mut self, secret: Secret, user: &str, lasts: Duration) {
-        let now = Instant::now();
-        self.by_secret.retain(|_, login| login.ends > now);
+    fn keep(&mut self, secret: Secret, user: &str, edition: Edition, lasts: Duration) {
+        self.by_secret.retain(|_, login| login.holds(edition));
         if self.by_secret.len() >= LOGINS {
             let soonest = self.by_secret.iter().min_by_key(|(_, login)| login.ends).map(|(secret, _)| *secret);
             soonest.map(|soonest| self.by_secret.remove(&soonest));
         }
-        self.by_secret.insert(secret, Login { user: user.to_owned(), ends: now + lasts, lasts });
+        let ends = Instant::now() + lasts;
+        self.by_secret.insert(secret, Login { user: user.to_owned(), edition, ends, lasts });
     }
 
     fn secret(&mut self, kind: &str, text: &[u8]) -> Result<Secret, getrandom::Error> {

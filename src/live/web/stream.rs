@@ -7,7 +7,9 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::sse::{Event as Beat, KeepAlive, Sse};
-use futures_util::Stream;
+use futures_util::future::BoxFuture;
+use futures_util::stream::TakeUntil;
+use futures_util::{FutureExt, Stream, StreamExt};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -37,7 +39,7 @@ const LASTS: std::time::Duration = std::time::Duration::from_secs(60 * 60);
 /// How many aliases and names are remembered.
 const REMEMBERED: usize = 100_000;
 
-type Beats = Sse<axum::response::sse::KeepAliveStream<Receiving>>;
+type Beats = Sse<axum::response::sse::KeepAliveStream<TakeUntil<Receiving, BoxFuture<'static, ()>>>>;
 
 /// The events of one stream, and its place among the streams.
 pub(super) struct Receiving {
@@ -56,13 +58,17 @@ impl Stream for Receiving {
     }
 }
 
-/// A new stream, if there is a place for one: where its events are put, and the answer.
+/// A new stream, if there is a place for one: where its events are put, and the answer. It ends when others are let in than
+/// now: whoever still is opens it again.
 fn open(web: &Web) -> Result<(mpsc::Sender<Beat>, Beats), Problem> {
     let place = web.streams.clone().try_acquire_owned();
     let place =
         place.map_err(|_| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too many streams are open; close a page"))?;
     let (put, beats) = mpsc::channel(4);
-    Ok((put, Sse::new(Receiving { beats, _place: place }).keep_alive(KeepAlive::default())))
+    let (door, edition) = (web.door.clone(), web.door.edition());
+    let over = async move { door.changed_since(edition).await }.boxed();
+    let beats = Receiving { beats, _place: place }.take_until(over);
+    Ok((put, Sse::new(beats).keep_alive(KeepAlive::default())))
 }
 
 fn beat(of: &impl Serialize) -> Beat {
