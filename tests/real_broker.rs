@@ -127,3 +127,34 @@ fn bytes_that_are_no_packet_cost_only_their_sender_the_connection() {
     polite.read_exact(&mut pong).expect("PINGRESP");
     assert_eq!(pong, [0xD0, 0]);
 }
+
+/// A client without a keep alive whose machine vanishes is noticed by the operating system, which is told to ask after two
+/// minutes of silence. Seen in the kernel's table of connections.
+#[cfg(target_os = "linux")]
+#[test]
+#[allow(clippy::disallowed_types, clippy::disallowed_methods)] // Time is real here.
+fn a_machine_that_has_vanished_is_asked_whether_it_is_there() {
+    use std::time::{Duration, Instant};
+    let broker = Broker::start(&["--ws", "127.0.0.1:0"]);
+    let mut stream = broker.connect(CONNECT_3_1_1);
+    stream.read_exact(&mut [0; 4]).expect("CONNACK");
+    let client = format!(":{:04X}", stream.local_addr().expect("an address").port());
+    let server = format!(":{:04X}", broker.1);
+    let ends = Instant::now() + Duration::from_secs(10);
+    loop {
+        let table = std::fs::read_to_string("/proc/net/tcp").expect("Linux has it");
+        let of_server = table.lines().find_map(|line| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            (fields[1].ends_with(&server) && fields[2].ends_with(&client)).then(|| fields[5].to_owned())
+        });
+        // Which timer runs, 2 is that of keepalive, and for how many hundredths of a second.
+        let (timer, left) = of_server.as_deref().and_then(|timer| timer.split_once(':')).expect("the connection");
+        let left = u64::from_str_radix(left, 16).expect("a number");
+        if timer == "02" && (1..=12_000).contains(&left) {
+            return;
+        }
+        // Until what was sent is acknowledged, another one runs.
+        assert!(Instant::now() < ends, "timer {timer}, {left}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
