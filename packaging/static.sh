@@ -20,7 +20,8 @@ else
 fi
 echo "building for $target"
 # With --target the flag is for the program alone, not for build scripts and procedural macros.
-RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static" \
+# Without what only a debugger reads: that is nine tenths of it.
+RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static" CARGO_PROFILE_RELEASE_STRIP=debuginfo \
     cargo build --release --locked --bin simrun --target "$target" --target-dir target/static
 mkdir -p -- "$(dirname -- "$output")"
 install -m 755 -- "target/static/$target/release/simrun" "$output"

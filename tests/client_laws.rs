@@ -275,7 +275,7 @@ fn check(config: &Config, output: &Output) -> Result<(), TestCaseError> {
             );
             prop_assert!(!for_servers, "a client does not send {}", packet.packet_type());
         }
-        Output::Event(Event::Message(message)) => prop_assert!(!message.topic.is_empty()),
+        Output::Event(Event::Message { message, .. }) => prop_assert!(!message.topic.is_empty()),
         Output::Event(_) | Output::Dial(_) | Output::Close(..) => {}
     }
     Ok(())

@@ -127,7 +127,7 @@ impl World {
                         self.broker.handle(self.now, broker::Input::Closed(id, Cause::End));
                     }
                 }
-                client::Output::Event(Event::Message(message)) => {
+                client::Output::Event(Event::Message { message, .. }) => {
                     self.heard.push(String::from_utf8_lossy(&message.payload).into_owned());
                 }
                 client::Output::Event(Event::Published(_, reason)) => {

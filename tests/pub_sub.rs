@@ -187,6 +187,8 @@ fn json_tells_everything() {
         "--user-property",
         "a=2",
         "--utf8",
+        "--expiry",
+        "100",
     ]);
     let line: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!((&line["topic"], &line["bytes"], &line["qos"]), (&"j/text".into(), &3.into(), &0.into()));
@@ -196,12 +198,14 @@ fn json_tells_everything() {
     assert_eq!(Process(child).end().0, 0);
     let (_, out, _) = subscriber.end();
     let lines: Vec<serde_json::Value> = out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    assert_eq!((&lines[0]["payload"], &lines[0]["qos"], &lines[0]["retain"]), (&"灯".into(), &0.into(), &false.into()));
+    assert_eq!((&lines[0]["payload"], &lines[0]["qos"]), (&"灯".into(), &0.into()));
+    assert_eq!((&lines[0]["retain"], &lines[0]["dup"]), (&false.into(), &false.into()));
     assert_eq!(
         lines[0]["properties"],
         serde_json::json!({
             "payload_format_indicator": 1, "content_type": "text/plain", "response_topic": "back",
             "correlation_data": "NDI=", "user_property": [["a", "1"], ["a", "2"]], "subscription_identifier": [7],
+            "message_expiry_interval": 100,
         })
     );
     assert_eq!((&lines[1]["payload_base64"], &lines[1]["payload"]), (&"/wA=".into(), &serde_json::Value::Null));

@@ -181,8 +181,9 @@ impl Listener<'_> {
                         self.subscribe(&mut driven)?;
                     }
                     Event::Subscribed(_, reasons) => self.subscribed(&reasons)?,
-                    Event::Message(message) => {
-                        if self.hear(&message)? {
+                    Event::Message { message, dup } => {
+                        let came = Came { expiry_left: message.expiry_left(driven.ask().1), message, dup };
+                        if self.hear(&came)? {
                             break 0;
                         }
                     }
@@ -234,14 +235,22 @@ impl Listener<'_> {
     }
 
     /// Takes in a message; whether it was the last that is wanted.
-    fn hear(&mut self, message: &Message) -> Result<bool, End> {
-        if self.arguments.retained_only && !message.retain {
+    fn hear(&mut self, came: &Came) -> Result<bool, End> {
+        if self.arguments.retained_only && !came.message.retain {
             return Ok(false);
         }
         self.heard += 1;
-        self.printer.print(message, self.heard)?;
+        self.printer.print(came, self.heard)?;
         Ok(self.arguments.count == Some(self.heard))
     }
+}
+
+/// A message, and what its PUBLISH said besides.
+struct Came {
+    message: Message,
+    dup: bool,
+    /// What is left of its Message Expiry Interval, in seconds.
+    expiry_left: Option<u32>,
 }
 
 /// How messages are shown.
@@ -256,7 +265,8 @@ impl Printer<'_> {
         Printer { arguments, on_terminal: io::stdout().is_terminal() }
     }
 
-    fn print(&self, message: &Message, number: u64) -> Result<(), End> {
+    fn print(&self, came: &Came, number: u64) -> Result<(), End> {
+        let message = &came.message;
         let file = match &self.arguments.write {
             None => None,
             Some(path) => {
@@ -267,7 +277,7 @@ impl Printer<'_> {
             }
         };
         let mut out = io::stdout().lock();
-        match out.write_all(&self.line(message, file.as_deref())).and_then(|()| out.flush()) {
+        match out.write_all(&self.line(came, file.as_deref())).and_then(|()| out.flush()) {
             Ok(()) => Ok(()),
             Err(error) if is_broken_pipe(&error) => Err(End::Unheard),
             Err(error) => Err(End::Wrong(format!("error: standard output: {error}"))),
@@ -275,10 +285,11 @@ impl Printer<'_> {
     }
 
     /// What is printed for a message.
-    fn line(&self, message: &Message, file: Option<&Path>) -> Vec<u8> {
+    fn line(&self, came: &Came, file: Option<&Path>) -> Vec<u8> {
+        let message = &came.message;
         let mut line = Vec::new();
         if self.arguments.json {
-            line.extend(serde_json::to_vec(&Shown::of(message, file)).unwrap_or_default());
+            line.extend(serde_json::to_vec(&Shown::of(came, file)).unwrap_or_default());
         } else {
             if self.arguments.verbose {
                 line.extend(self.harmless(message.topic.as_bytes()));
@@ -335,12 +346,18 @@ struct Shown<'a> {
     file: Option<String>,
     qos: u8,
     retain: bool,
+    dup: bool,
     #[serde(skip_serializing_if = "Map::is_empty")]
     properties: Map<String, Json>,
 }
 
 impl Shown<'_> {
-    fn of<'a>(message: &'a Message, file: Option<&Path>) -> Shown<'a> {
+    fn of<'a>(came: &'a Came, file: Option<&Path>) -> Shown<'a> {
+        let Came { message, dup, expiry_left } = came;
+        let mut properties = shown(&message.properties);
+        if let Some(seconds) = expiry_left {
+            properties.insert(Property::MessageExpiryInterval.name().to_owned(), (*seconds).into());
+        }
         let payload = std::str::from_utf8(&message.payload).ok().filter(|_| file.is_none());
         let binary = payload.is_none() && file.is_none();
         Shown {
@@ -351,7 +368,8 @@ impl Shown<'_> {
             file: file.map(|file| file.display().to_string()),
             qos: message.qos.number(),
             retain: message.retain,
-            properties: shown(&message.properties),
+            dup: *dup,
+            properties,
         }
     }
 }

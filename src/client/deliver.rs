@@ -31,7 +31,7 @@ impl Client {
             for identifier in publish.properties.subscription_identifiers() {
                 message.properties.push(Property::SubscriptionIdentifier, crate::codec::Value::Variable(identifier));
             }
-            self.tell(Event::Message(message));
+            self.tell(Event::Message { message, dup: publish.dup });
         }
         let Some(id) = publish.packet_identifier else { return };
         let kind = match publish.qos {

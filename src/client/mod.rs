@@ -100,7 +100,12 @@ pub enum Event {
     /// Authentication was repeated with success.
     Authenticated,
     /// A message came. Its subscription identifiers are among its properties.
-    Message(Message),
+    Message {
+        /// The message.
+        message: Message,
+        /// Its PUBLISH had the DUP flag (section 3.3.1.1). That says nothing of whether the owner was told of it before.
+        dup: bool,
+    },
     /// A message of the owner was sent (QoS 0), acknowledged (1) or completed (2), or it was refused: see the reason.
     Published(Token, Reason),
     /// A message of the owner was not sent before its Message Expiry Interval was over.

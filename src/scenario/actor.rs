@@ -339,7 +339,7 @@ impl Actor {
                 }
                 self.react(Which::Disconnect, BTreeMap::new());
             }
-            Event::Message(message) => self.told(message),
+            Event::Message { message, .. } => self.told(message),
             Event::Published(token, _)
             | Event::Expired(token)
             | Event::Lost(token)

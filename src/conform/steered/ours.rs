@@ -180,7 +180,7 @@ impl Pilot {
             }
             client::Event::Refused(reason) => Event::Refused { reason: reason.code() },
             client::Event::Disconnected(_, reason) => Event::Disconnected { reason: reason.map(Reason::code) },
-            client::Event::Message(message) => Event::Message(Box::new(told(&message))),
+            client::Event::Message { message, .. } => Event::Message(Box::new(told(&message))),
             client::Event::Published(token, reason) => {
                 Event::Published { of: of(&self.ids, &token), reason: reason.code() }
             }
