@@ -16,8 +16,9 @@ use crate::live::bench::{self, BenchError, Latency, Load, Mode, Outcome, Process
 /// What to load a broker with.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Exit codes: 0 the broker kept what the QoS promises, 1 it did not, or refused, 2 the input was wrong, 3 it cannot be\n\
-reached or died. Give the broker one processor and this program another: taskset -c 0 …, taskset -c 1 simrun bench …")]
+Exit codes: 0 the broker kept what the QoS promises, 1 it did not, or refused, 2 the input was wrong, 3 it cannot be \
+reached or died.\n\
+Give the broker one processor and this program another: taskset -c 0 …, taskset -c 1 simrun bench …")]
 pub(super) struct BenchArguments {
     /// What is measured
     #[arg(value_enum)]

@@ -116,7 +116,7 @@ const ACCESS: &str = "Who may come in (--real)";
 /// What a broker on real sockets is told.
 #[derive(Clone, Debug, Args)]
 struct RealArguments {
-    /// Serve on a real port, on loopback unless --listen says otherwise, until Ctrl-C
+    /// Serve on a real port, on loopback unless --listen says otherwise, until Ctrl-C.
     /// With a SCENARIO: run it there, in real time, its broker open to anyone else too; Ctrl-C ends it early, with exit
     /// code 1
     #[arg(long, help_heading = BROKER, conflicts_with_all = ["engine", "check_determinism"])]

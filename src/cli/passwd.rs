@@ -13,7 +13,7 @@ use crate::live::users;
 /// Whose password, and where.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The password is asked for twice on a terminal, and read from standard input otherwise. Passwords are kept as argon2id hashes;\n\
+The password is asked for twice on a terminal, and read from standard input otherwise. Passwords are kept as argon2id hashes; \
 lines of mosquitto_passwd may stand in the same file. A running broker re-reads it on SIGHUP.")]
 pub(super) struct PasswdArguments {
     /// The file; made if it is not there, readable for its owner alone

@@ -28,7 +28,7 @@ use crate::topic::{Target, TopicFilter};
 /// What to subscribe to, and what to do with what comes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Exit codes: 0 done, 1 a subscription was refused or --wait was over before --count messages had come, 2 the input was\n\
+Exit codes: 0 done, 1 a subscription was refused or --wait was over before --count messages had come, 2 the input was \
 wrong, 3 the broker cannot be reached at first, or refuses later.\n\
 A connection that is lost is made again. Ctrl-C ends it in good order.")]
 pub(super) struct SubscribeArguments {
