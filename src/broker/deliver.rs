@@ -40,7 +40,7 @@ impl Broker {
             None => link.frame(message, flags, None, self.now),
         };
         let frame = frame.filter(|frame| link.takes(frame));
-        self.send_publish(id, frame, message.payload.len(), false);
+        self.send_publish(id, frame, message.payload.len(), Turn::Waits);
     }
 
     /// Gives a session a message, with the QoS and the flags it is to have there.
@@ -98,7 +98,7 @@ impl Broker {
                 if let Some(owed) = self.sessions[key].outbound.value_mut(packet) {
                     owed.left = true;
                 }
-                if !self.send_begun(key, link, packet, dup, false) {
+                if !self.send_begun(key, link, packet, dup, Turn::Waits) {
                     self.give_up(key, packet, awaited, place);
                 }
             }
@@ -125,27 +125,27 @@ impl Broker {
                 return;
             }
         };
-        let ahead = awaited == Awaited::PubAck && !stored;
+        let turn = if awaited == Awaited::PubAck && !stored { Turn::MayOvertake } else { Turn::Waits };
         if self.config.durable {
             self.store_sent(key, packet, false);
             if self.sessions[key].outbound.block() != block {
                 self.enter_block(key, link);
             }
         }
-        if !self.send_begun(key, link, packet, false, ahead) {
+        if !self.send_begun(key, link, packet, false, turn) {
             self.give_up(key, packet, awaited, place);
         }
     }
 
     /// Sends the PUBLISH of an exchange that has begun; whether the client takes one of its size.
-    fn send_begun(&mut self, key: SessionKey, id: LinkId, packet: PacketIdentifier, dup: bool, ahead: bool) -> bool {
+    fn send_begun(&mut self, key: SessionKey, id: LinkId, packet: PacketIdentifier, dup: bool, turn: Turn) -> bool {
         let Some(owed) = self.sessions[key].outbound.value(packet) else { return false };
         let Some(link) = self.links.get_mut(&id) else { return false };
         let Message { qos, retain, .. } = owed.message;
         let frame = link.frame(&owed.message, Flags { dup, qos, retain }, Some(packet), self.now);
         let frame = frame.filter(|frame| link.takes(frame));
         let payload = owed.message.payload.len();
-        self.send_publish(id, frame, payload, ahead)
+        self.send_publish(id, frame, payload, turn)
     }
 
     /// A message larger than the client takes counts as delivered (5.0, 3.1.2-25).
@@ -169,16 +169,23 @@ impl Broker {
     }
 
     /// Queues a PUBLISH, if there is one; whether there is.
-    fn send_publish(&mut self, id: LinkId, frame: Option<Frame>, payload: usize, ahead: bool) -> bool {
+    fn send_publish(&mut self, id: LinkId, frame: Option<Frame>, payload: usize, turn: Turn) -> bool {
         let Some(frame) = frame else { return false };
         self.counters.packets.sent.add(frame.len());
         self.counters.publishes.sent.add(payload);
-        match ahead {
-            true => self.output_ahead(id, frame),
-            false => self.output_in_order(id, frame),
+        match turn {
+            Turn::MayOvertake => self.output_ahead(id, frame),
+            Turn::Waits => self.output_in_order(id, frame),
         }
         true
     }
+}
+
+/// Whether a PUBLISH waits until what it tells of is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    Waits,
+    MayOvertake,
 }
 
 /// One message as clients got it that get nothing of their own in it: it is encoded once for all of a kind.

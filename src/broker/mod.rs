@@ -353,12 +353,17 @@ impl Broker {
 
     /// Queues a packet that nothing overtakes on its connection.
     fn output_in_order(&mut self, id: LinkId, frame: Frame) {
-        if self.config.durable
-            && let Some(link) = self.links.get_mut(&id)
-        {
-            link.in_order = self.outbox.mark();
+        if self.config.durable {
+            self.hold(id);
         }
         self.outbox.push(Output::Send(id, frame));
+    }
+
+    /// Nothing is sent on this connection before what has been stored up to now is durable.
+    fn hold(&mut self, id: LinkId) {
+        if let Some(link) = self.links.get_mut(&id) {
+            link.in_order = self.outbox.mark();
+        }
     }
 
     /// Queues a PUBLISH that need not wait for the disk. It does not overtake what tells the client in which session, and
@@ -379,8 +384,6 @@ impl Broker {
     /// sent again after a crash, with messages sent before still in the client's hands [MQTT-2.2.1-4].
     fn enter_block(&mut self, key: SessionKey, id: LinkId) {
         self.store_session(key);
-        if let Some(link) = self.links.get_mut(&id) {
-            link.in_order = self.outbox.mark();
-        }
+        self.hold(id);
     }
 }
