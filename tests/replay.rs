@@ -32,6 +32,16 @@ fn is_due(host: &Host) -> bool {
     host.broker.next_timeout() == Some(host.now)
 }
 
+/// What comes as long as there is more to do at once.
+fn hear_all(host: &mut Host, link: LinkId) -> Vec<String> {
+    let mut heard = Vec::new();
+    while is_due(host) {
+        host.input(Input::Timeout);
+        heard.extend(hear(host, link));
+    }
+    heard
+}
+
 #[test]
 fn all_come_in_order_and_others_are_served_between() {
     let (mut host, hall, mut heard) = begun(Qos::AtMostOnce);
@@ -39,10 +49,7 @@ fn all_come_in_order_and_others_are_served_between() {
     let (other, _) = host.connect(hello(Version::V5, "other"));
     host.send(other, Packet::PingReq);
     assert_eq!(host.next(other), Packet::PingResp);
-    while is_due(&host) {
-        host.input(Input::Timeout);
-        heard.extend(hear(&mut host, hall));
-    }
+    heard.extend(hear_all(&mut host, hall));
     assert_eq!(heard, (0..ALL).map(|number| format!("t/{number:04}")).collect::<Vec<_>>());
 }
 
@@ -55,10 +62,7 @@ fn a_connection_that_takes_no_more_loses_nothing() {
     }
     assert!(host.silent(hall));
     host.input(Input::Drained(hall));
-    while is_due(&host) {
-        host.input(Input::Timeout);
-        heard.extend(hear(&mut host, hall));
-    }
+    heard.extend(hear_all(&mut host, hall));
     assert_eq!(heard.len(), ALL);
 }
 
@@ -82,10 +86,7 @@ fn who_subscribes_again_meanwhile_hears_all_from_the_beginning() {
     let (mut host, hall, _) = begun(Qos::AtMostOnce);
     host.subscribe(hall, "#", Qos::AtMostOnce);
     let mut heard = hear(&mut host, hall);
-    while is_due(&host) {
-        host.input(Input::Timeout);
-        heard.extend(hear(&mut host, hall));
-    }
+    heard.extend(hear_all(&mut host, hall));
     assert_eq!(heard.len(), ALL);
 }
 

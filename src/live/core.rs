@@ -379,7 +379,7 @@ impl Core {
         if let Some(witness) = &mut self.witness {
             witness.sent(self.now, link, frame);
         }
-        let Some(connection) = self.connections.get_mut(place(link)).filter(|found| found.link == link) else { return };
+        let Some(connection) = standing(&mut self.connections, link) else { return };
         match &mut connection.wire {
             Wire::Carried(line) => {
                 // A slow reader is not to hold on to what was read from others.
@@ -463,7 +463,7 @@ impl Core {
     }
 
     fn socket(&mut self, link: LinkId) -> Option<&mut Socket> {
-        let connection = self.connections.get_mut(place(link)).filter(|connection| connection.link == link)?;
+        let connection = standing(&mut self.connections, link)?;
         match &mut connection.wire {
             Wire::Socket(socket) => Some(socket),
             Wire::Carried(_) => None,
@@ -498,7 +498,7 @@ impl Core {
         if self.buffer.len() < LEAST_ROOM {
             self.buffer = BytesMut::zeroed(BUFFER_SIZE);
         }
-        let Some(connection) = self.connections.get_mut(place(link)).filter(|found| found.link == link) else { return };
+        let Some(connection) = standing(&mut self.connections, link) else { return };
         let Wire::Socket(socket) = &mut connection.wire else { return };
         socket.to_read = false;
         // One that takes nothing is not heard either, until it does.
@@ -526,7 +526,7 @@ impl Core {
 
     /// The other side, or the network, ended it.
     fn ended(&mut self, link: LinkId, cause: Cause) {
-        let Some(connection) = self.connections.get(place(link)).filter(|found| found.link == link) else { return };
+        let Some(connection) = standing(&mut self.connections, link) else { return };
         let known = match &connection.wire {
             Wire::Socket(socket) => socket.phase == Phase::Open,
             Wire::Carried(_) => true,
@@ -557,7 +557,7 @@ impl Core {
         if let Some(witness) = &mut self.witness {
             witness.closed(self.now, link, cause);
         }
-        let Some(connection) = self.connections.get_mut(place(link)).filter(|found| found.link == link) else { return };
+        let Some(connection) = standing(&mut self.connections, link) else { return };
         match &mut connection.wire {
             // Without its line the task sends what is left and ends.
             Wire::Carried(_) => drop(self.connections.remove(place(link))),
@@ -650,7 +650,7 @@ impl Core {
     }
 
     fn carried_to(&mut self, link: LinkId, what: Carried) {
-        let Some(connection) = self.connections.get_mut(place(link)).filter(|found| found.link == link) else { return };
+        let Some(connection) = standing(&mut self.connections, link) else { return };
         let Wire::Carried(line) = &mut connection.wire else { return };
         match what {
             Carried::Received(bytes) => {
@@ -714,6 +714,11 @@ fn say_of_disk(told: &Told) {
             &[],
         ),
     }
+}
+
+/// The connection, if there still is one: its place may be another's by now.
+fn standing(connections: &mut Slab<Connection>, link: LinkId) -> Option<&mut Connection> {
+    connections.get_mut(place(link)).filter(|found| found.link == link)
 }
 
 /// Where a connection stands.
