@@ -15,6 +15,8 @@ use crate::topic::{TopicFilter, TopicName};
 
 /// How many messages one portion has.
 const PORTION: usize = 128;
+/// How many of them are fetched side by side, before they are sent: what a processor keeps at hand.
+const NEAR: usize = 16;
 
 /// What is still to be sent, to whom.
 #[derive(Debug, Default)]
@@ -103,12 +105,14 @@ impl Broker {
         });
         replay.after = portion.get(PORTION - 1).map(|(topic, _)| (*topic).clone());
         // The processor fetches side by side what is looked at here, where sending would wait for one after the other.
-        for (_, message) in &portion {
-            black_box((message.qos, message.expires, message.topic.as_bytes().first(), message.payload.last()));
-        }
-        for (topic, message) in portion {
-            if !message.expired(self.now) && self.may_hear(session, topic) {
-                self.send_one_retained(session, &replay.subscribed, message);
+        for near in portion.chunks(NEAR) {
+            for (_, message) in near {
+                black_box((message.qos, message.expires, message.topic.as_bytes().first(), message.payload.last()));
+            }
+            for (topic, message) in near {
+                if !message.expired(self.now) && self.may_hear(session, topic) {
+                    self.send_one_retained(session, &replay.subscribed, message);
+                }
             }
         }
         self.retained = retained;

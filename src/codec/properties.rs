@@ -13,9 +13,15 @@ use super::wire::read_variable;
 ///
 /// Whatever is in here can be told apart; where it may stand is checked on the way in and out.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
-pub struct Properties {
-    /// Never empty: most packets have none, and nothing is to be done for them.
-    wire: Option<Bytes>,
+pub struct Properties(
+    /// Never empty: most packets have none, and nothing is to be done for them. Messages are moved a great deal, and are small
+    /// without it.
+    Option<Box<Held>>,
+);
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Held {
+    wire: Bytes,
     /// What is in `wire`: the bit of each property that is there, and what [`survey`] adds.
     present: u64,
 }
@@ -33,19 +39,22 @@ const UNWRITABLE: u8 = 0;
 impl Properties {
     /// No properties.
     pub const fn new() -> Properties {
-        Properties { wire: None, present: 0 }
+        Properties(None)
     }
 
     /// The same, borrowed.
     #[inline]
     pub fn borrowed(&self) -> PropertiesRef<'_> {
-        PropertiesRef { wire: self.wire.as_deref().unwrap_or_default(), present: self.present }
+        self.0.as_ref().map_or(PropertiesRef { wire: &[], present: 0 }, |held| PropertiesRef {
+            wire: &held.wire,
+            present: held.present,
+        })
     }
 
     /// Whether there are none.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.wire.is_none()
+        self.0.is_none()
     }
 
     /// How many bytes they take on the wire, without the length before them.
@@ -89,7 +98,7 @@ impl Properties {
     }
 
     fn slice(&self, start: usize, end: usize) -> Bytes {
-        self.wire.as_ref().map_or_else(Bytes::new, |wire| wire.slice(start..end))
+        self.0.as_ref().map_or_else(Bytes::new, |held| held.wire.slice(start..end))
     }
 
     /// Properties that were put together, right or wrong.
@@ -98,7 +107,7 @@ impl Properties {
             return Properties::new();
         }
         let present = survey(&wire).unwrap_or(WRONG);
-        Properties { wire: Some(wire.into()), present }
+        Properties(Some(Box::new(Held { wire: wire.into(), present })))
     }
 }
 
@@ -147,7 +156,8 @@ impl<'a> PropertiesRef<'a> {
     /// The same in what `keep` makes of their bytes.
     #[inline]
     pub(super) fn owned(self, keep: &impl Fn(&[u8]) -> Bytes) -> Properties {
-        Properties { wire: (!self.is_empty()).then(|| keep(self.wire)), present: self.present }
+        let held = || Box::new(Held { wire: keep(self.wire), present: self.present });
+        Properties((!self.is_empty()).then(held))
     }
 
     /// A copy of all but these, in order.
