@@ -6,6 +6,8 @@
 # With musl where its target is installed (`rustup target add x86_64-unknown-linux-musl`, and musl-gcc from musl-tools for
 # the C parts of ring); otherwise with the C library of this machine, linked in. The latter looks up host names through
 # what the machine has of that library at run time; a broker, and clients that dial addresses, need none of it.
+#
+# With musl the file has 22 MB, and the broker serves about a tenth less at QoS 1 and a fifth less at QoS 0.
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 

@@ -230,9 +230,10 @@ impl Conversation {
         assigned.or_else(|| self.connect.as_ref().map(|connect| connect.client_id.detached()))
     }
 
-    /// Whether another connection has asked the judged server for the same client identifier since.
+    /// Whether another connection has asked the judged server for the same client identifier since. Without one, each has its
+    /// own.
     fn is_displaced(&self, sessions: &Sessions) -> bool {
-        let has_later = |client_id: Text| sessions.claims.has_later(&client_id, self.claim);
+        let has_later = |client_id: Text| !client_id.is_empty() && sessions.claims.has_later(&client_id, self.claim);
         self.role == Role::Server && self.client_id().is_some_and(has_later)
     }
 
