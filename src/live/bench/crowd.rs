@@ -10,6 +10,7 @@ use hdrhistogram::Histogram;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::peer::{Peer, answer, put_ack, text};
@@ -449,6 +450,17 @@ impl Publisher {
     }
 }
 
+/// Waits until this moment. The runtime's timers tick in milliseconds, and latencies are shorter: the last of them pass awake.
+async fn precisely(due: Instant) {
+    const COARSE: Duration = Duration::from_millis(2);
+    if let Some(early) = due.checked_sub(COARSE) {
+        sleep_until(early).await;
+    }
+    while Instant::now() < due {
+        yield_now().await;
+    }
+}
+
 /// A connection at work.
 struct Member {
     world: Rc<World>,
@@ -476,7 +488,7 @@ impl Member {
             let wake = self.wake(&world);
             let paced = async {
                 match due {
-                    Some(due) => sleep_until(due).await,
+                    Some(due) => precisely(due).await,
                     None => std::future::pending().await,
                 }
             };

@@ -69,7 +69,8 @@ impl Peer {
         let connect = Connect {
             version: *version,
             clean_start,
-            keep_alive: 0,
+            // Longer than it runs; rumqttd closes the connection of who asks for none.
+            keep_alive: u16::MAX,
             client_id: text(&format!("{}-{id}", load.name))?,
             will: None,
             username: load.url.username.as_deref().map(text).transpose()?,
