@@ -100,6 +100,7 @@ fn nothing_is_wrong_where_the_standard_leaves_room() {
     for name in [
         "closed_before_the_connack.yaml",
         "expired_and_sent_again.yaml",
+        "given_up_without_a_connack.yaml",
         "replaced_before_the_connack.yaml",
         "resumed_at_the_last_moment.yaml",
         "subscribed_anew_at_once.yaml",

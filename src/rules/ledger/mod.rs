@@ -351,6 +351,11 @@ impl Ledger<'_> {
         let (link, place) = (transfer.link, self.place);
         let own = self.clients.entry(transfer.from.clone()).or_default();
         match packet {
+            // It has given up its session, whether or not it hears of the new one.
+            Packet::Connect(connect) if connect.clean_start => {
+                own.sent.clear();
+                own.refused.clear();
+            }
             Packet::Publish(publish) => {
                 if let Some(identifier) = publish.packet_identifier {
                     own.refused.remove(&identifier.get());
