@@ -40,7 +40,7 @@ impl Broker {
             None => link.frame(message, flags, None, self.now),
         };
         let frame = frame.filter(|frame| link.takes(frame));
-        self.send_publish(id, frame, message.payload.len(), Turn::Waits);
+        self.send_publish(id, frame, message.payload.len(), Order::Kept);
     }
 
     /// Gives a session a message, with the QoS and the flags it is to have there.
@@ -98,7 +98,7 @@ impl Broker {
                 if let Some(owed) = self.sessions[key].outbound.value_mut(packet) {
                     owed.left = true;
                 }
-                if !self.send_begun(key, link, packet, dup, Turn::Waits) {
+                if !self.send_begun(key, link, packet, dup, Order::Kept) {
                     self.give_up(key, packet, awaited, place);
                 }
             }
@@ -125,27 +125,27 @@ impl Broker {
                 return;
             }
         };
-        let turn = if awaited == Awaited::PubAck && !stored { Turn::MayOvertake } else { Turn::Waits };
+        let order = if awaited == Awaited::PubAck && !stored { Order::MayOvertake } else { Order::Kept };
         if self.config.durable {
             self.store_sent(key, packet, false);
             if self.sessions[key].outbound.block() != block {
                 self.enter_block(key, link);
             }
         }
-        if !self.send_begun(key, link, packet, false, turn) {
+        if !self.send_begun(key, link, packet, false, order) {
             self.give_up(key, packet, awaited, place);
         }
     }
 
     /// Sends the PUBLISH of an exchange that has begun; whether the client takes one of its size.
-    fn send_begun(&mut self, key: SessionKey, id: LinkId, packet: PacketIdentifier, dup: bool, turn: Turn) -> bool {
+    fn send_begun(&mut self, key: SessionKey, id: LinkId, packet: PacketIdentifier, dup: bool, order: Order) -> bool {
         let Some(owed) = self.sessions[key].outbound.value(packet) else { return false };
         let Some(link) = self.links.get_mut(&id) else { return false };
         let Message { qos, retain, .. } = owed.message;
         let frame = link.frame(&owed.message, Flags { dup, qos, retain }, Some(packet), self.now);
         let frame = frame.filter(|frame| link.takes(frame));
         let payload = owed.message.payload.len();
-        self.send_publish(id, frame, payload, turn)
+        self.send_publish(id, frame, payload, order)
     }
 
     /// A message larger than the client takes counts as delivered (5.0, 3.1.2-25).
@@ -169,22 +169,22 @@ impl Broker {
     }
 
     /// Queues a PUBLISH, if there is one; whether there is.
-    fn send_publish(&mut self, id: LinkId, frame: Option<Frame>, payload: usize, turn: Turn) -> bool {
+    fn send_publish(&mut self, id: LinkId, frame: Option<Frame>, payload: usize, order: Order) -> bool {
         let Some(frame) = frame else { return false };
         self.counters.packets.sent.add(frame.len());
         self.counters.publishes.sent.add(payload);
-        match turn {
-            Turn::MayOvertake => self.output_ahead(id, frame),
-            Turn::Waits => self.output_in_order(id, frame),
+        match order {
+            Order::MayOvertake => self.output_ahead(id, frame),
+            Order::Kept => self.output_in_order(id, frame),
         }
         true
     }
 }
 
-/// Whether a PUBLISH waits until what it tells of is stored.
+/// Whether a PUBLISH waits its turn behind what is to be stored, or may overtake it: see [`Broker::output_ahead`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Turn {
-    Waits,
+enum Order {
+    Kept,
     MayOvertake,
 }
 
